@@ -1,0 +1,110 @@
+"""`/chat`, `/generations` and the ways to answer a message again."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _
+from ninja import Router
+
+from chat import runtime
+from chat.api.authentication import author_of, identity_of
+from chat.api.bodies import json_object
+from chat.api.replies import answer
+from chat.api.schemas import ErrorBody, ReplyBody, StartBody
+from chat.engine.reader import Reader
+from chat.errors import InvalidRequest
+from chat.services.generations import Following
+from chat.services.records import GenerationRecord
+from chat.services.requests import check_key, check_text, parse_send
+from chat.sse.stream import EventStream
+
+router = Router(tags=["generations"])
+
+REPLY = {200: ReplyBody, 202: StartBody}
+ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 413, 415, 422, 429, 503), ErrorBody)
+
+
+@router.post("/chat", response={**REPLY, **ERRORS}, url_name="chat")
+async def chat(request: HttpRequest) -> HttpResponseBase:
+    """Sends a message. The answer is the stream of events, or the finished reply as JSON, by `Accept`; with
+    `Prefer: respond-async`, 202 at once."""
+    author = author_of(request)
+    send = parse_send(json_object(request), message_chars=settings.CHAT_MESSAGE_CHARS, header_key=_header_key(request))
+    started = await runtime.current().generations.send(author, send)
+    return await answer(request, author, started)
+
+
+@router.get("/generations/{id}", response={200: GenerationRecord, **ERRORS})
+async def show(request: HttpRequest, id: str) -> GenerationRecord:
+    return await runtime.current().generations.get(identity_of(request).user, id)
+
+
+@router.get("/generations/{id}/events")
+async def events(request: HttpRequest, id: str) -> HttpResponseBase:
+    """The events behind `Last-Event-ID` or `?after=`, as a stream; 204 when nothing is left."""
+    user, after = identity_of(request).user, _cursor(request)
+    current = runtime.current()
+    if await current.generations.nothing_left(user, id, after):
+        return HttpResponse(status=204)
+
+    async def attach(reader: Reader) -> Following:
+        return await current.generations.follow(reader, user, id, after)
+
+    return EventStream(current.readers, attach, {"X-Generation-Id": id})
+
+
+@router.post("/generations/{id}/stop", response={200: GenerationRecord, **ERRORS})
+async def stop(request: HttpRequest, id: str) -> GenerationRecord:
+    return await runtime.current().generations.stop(identity_of(request).user, id)
+
+
+@router.post("/generations/{id}/pause", response={200: GenerationRecord, **ERRORS})
+async def pause(request: HttpRequest, id: str) -> GenerationRecord:
+    return await runtime.current().generations.pause(identity_of(request).user, id)
+
+
+@router.post("/generations/{id}/resume", response={200: GenerationRecord, **ERRORS})
+async def resume(request: HttpRequest, id: str) -> GenerationRecord:
+    return await runtime.current().generations.resume(identity_of(request).user, id)
+
+
+@router.post("/messages/{id}/regenerate", response={**REPLY, **ERRORS})
+async def regenerate(request: HttpRequest, id: str) -> HttpResponseBase:
+    """Another answer, a sibling of the first."""
+    author, body = author_of(request), json_object(request, required=False)
+    provider, model = (
+        check_text(body[name], name, None) if body.get(name) is not None else None for name in ("provider", "model")
+    )
+    key = check_key(body.get("key") or _header_key(request))
+    started = await runtime.current().generations.regenerate(author, id, provider, model, key)
+    return await answer(request, author, started)
+
+
+@router.post("/messages/{id}/edit", response={**REPLY, **ERRORS})
+async def edit(request: HttpRequest, id: str) -> HttpResponseBase:
+    """The same question in other words, a sibling of the first, and its answer."""
+    author = author_of(request)
+    send = parse_send(json_object(request), message_chars=settings.CHAT_MESSAGE_CHARS, header_key=_header_key(request))
+    started = await runtime.current().generations.edit(author, id, send)
+    return await answer(request, author, started)
+
+
+@router.post("/messages/{id}/continue", response={**REPLY, **ERRORS})
+async def proceed(request: HttpRequest, id: str) -> HttpResponseBase:
+    """The same answer goes on where it ended."""
+    author, body = author_of(request), json_object(request, required=False)
+    key = check_key(body.get("key") or _header_key(request))
+    started = await runtime.current().generations.proceed(author, id, key)
+    return await answer(request, author, started)
+
+
+def _header_key(request: HttpRequest) -> str | None:
+    return request.headers.get("Idempotency-Key") or None
+
+
+def _cursor(request: HttpRequest) -> int:
+    value = request.headers.get("Last-Event-ID") or request.GET.get("after") or "0"
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise InvalidRequest(_("The cursor is a whole number, 0 or more."), {"field": "after"}, status=422)
+    return int(value)

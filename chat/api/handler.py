@@ -1,0 +1,103 @@
+"""The API's way through Django: a short chain without thread hops, and event streams served raw.
+
+Pages go through the full middleware. The API needs none of it: it authenticates by itself, answers JSON, and its
+streams must hold neither a thread nor a database connection while they last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from asgiref.sync import ThreadSensitiveContext
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from chat.sse.stream import EventStream, Receive, Send, serve
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+
+
+GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+class ApiHandler(ASGIHandler):
+    """Like ASGIHandler, with the API's own chain in the place of settings.MIDDLEWARE."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        view = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]
+        self._middleware_chain = _chain(cast(GetResponse, view))
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:  # type: ignore[override]
+        if _too_large(scope):
+            await _refuse_body(send)
+            return
+        handed: list[EventStream] = []
+        heads: list[dict[str, Any]] = []
+
+        async def keep(message: Mapping[str, Any]) -> None:
+            """Holds a stream's head back until Django is done with the request."""
+            if not handed:
+                await send(dict(message))
+            elif message["type"] == "http.response.start":
+                heads.append(dict(message))
+
+        scope = {**scope, "chat.hand_over": handed.append}
+        async with ThreadSensitiveContext():
+            await self.handle(scope, receive, keep)
+        if handed and heads:
+            await serve(handed[0], heads[0], receive, send)
+
+
+def _chain(get_response: GetResponse) -> GetResponse:
+    async def respond(request: HttpRequest) -> HttpResponseBase:
+        request.LANGUAGE_CODE = translation.get_language_from_request(request)
+        with translation.override(request.LANGUAGE_CODE):
+            response = await get_response(request)
+        if response.status_code in (404, 405) and "json" not in response.headers.get("Content-Type", ""):
+            response = _plain_error(response.status_code)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        if isinstance(response, EventStream):
+            request.scope["chat.hand_over"](response)  # type: ignore[attr-defined]
+        return response
+
+    return respond
+
+
+def _plain_error(status: int) -> JsonResponse:
+    """Where no view of ours was asked."""
+    words, code = {
+        404: (_("There is nothing at this address."), "NOT_FOUND"),
+        405: (_("This address does not take this method."), "INVALID_REQUEST"),
+    }[status]
+    return JsonResponse({"error": words, "code": code, "details": {}}, status=status)
+
+
+def _too_large(scope: dict[str, Any]) -> bool:
+    limit = settings.CHAT_BODY_BYTES
+    if limit is None:
+        return False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return not value.isdigit() or int(value) > limit
+    return False
+
+
+async def _refuse_body(send: Send) -> None:
+    error = {"error": _("The request is too large."), "code": "TOO_LARGE", "details": {}}
+    response = JsonResponse(error, status=413)
+    headers = [(name.encode(), value.encode()) for name, value in response.items()]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": response.content})

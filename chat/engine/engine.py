@@ -1,0 +1,219 @@
+"""The engine: starts generations, lets readers follow them, stops them, saves them, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chat.engine.clock import Clock
+from chat.engine.generation import Generation
+from chat.engine.log import EventLog
+from chat.engine.producer import Job, Producer
+from chat.engine.reader import Reader, Readers
+from chat.engine.store import Partial, Store
+from chat.errors import Unavailable
+from chat.events import encode
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 0.25
+"""How often deadlines, stalled readers and pauses are looked at: no timeout is finer than this."""
+
+DRAIN_RETRY_SECONDS = 5
+"""What a client that is refused while this worker drains is told to wait."""
+
+LAST_WORDS_SECONDS = 1.0
+"""How long readers have to take their terminal events before a drained worker closes their connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    reply_chars: int | None = 8_000_000
+    save_seconds: float = 1.0
+    pause_seconds: float = 300.0
+    stop_without_readers: bool = False
+    disconnect_grace_seconds: float = 30.0
+
+
+class Engine:
+    """One a process. `open` before use, `drain` and `aclose` at the end."""
+
+    def __init__(
+        self, *, log: EventLog, clock: Clock, readers: Readers, store: Store, settings: EngineSettings
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self.readers = readers
+        self._store = store
+        self._settings = settings
+        self._producers: dict[str, Producer] = {}
+        self._live: Counter[str] = Counter()
+        self._housekeeping: list[asyncio.Task[None]] = []
+        self.draining = False
+
+    def open(self) -> None:
+        self._housekeeping = [
+            asyncio.create_task(self._sweep_forever(), name="engine-sweep"),
+            asyncio.create_task(self._save_forever(), name="engine-save"),
+        ]
+
+    # Generations
+
+    def check_open(self) -> None:
+        """Raises Unavailable while this worker drains."""
+        if self.draining:
+            raise Unavailable("The server is restarting. Please try again.", retry_after=DRAIN_RETRY_SECONDS)
+
+    def start(self, job: Job) -> None:
+        """Starts a committed generation. Its `start` event is there when this returns."""
+        now = asyncio.get_running_loop().time()
+        generation = Generation(
+            job.start.generation, started=now, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
+        )
+        stream = self._log.open(generation.id, generation.snapshot)
+        producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store)
+        self._producers[generation.id] = producer
+        self._live[job.account] += 1
+        self._log.append(stream, "start", encode(job.start))
+        # A fresh context: the request's would keep its thread and its connection for the generation's life.
+        producer.task = asyncio.get_running_loop().create_task(
+            producer.run(), name=f"generation-{generation.id}", context=contextvars.Context()
+        )
+        producer.task.add_done_callback(lambda task: self._ended(generation.id, job.account, task))
+
+    async def stop(self, generation: str) -> bool:
+        """Ends a generation of this worker and returns when its terminal event is out; False when it is not here."""
+        producer = self._producers.get(generation)
+        if producer is None:
+            return False
+        await producer.stop()
+        return True
+
+    async def pause(self, generation: str) -> bool:
+        return await self._command(generation, Producer.pause)
+
+    async def resume(self, generation: str) -> bool:
+        return await self._command(generation, Producer.resume)
+
+    def is_live(self, generation: str) -> bool:
+        return generation in self._producers
+
+    def live_of(self, account: str) -> int:
+        """How many generations of an account run here."""
+        return self._live[account]
+
+    async def ended(self, generation: str) -> None:
+        """Returns once the generation does not run here (any more)."""
+        producer = self._producers.get(generation)
+        if producer is not None:
+            await producer.ended()
+
+    async def follow(self, reader: Reader, generation: str, after: int) -> bool:
+        """Has the reader follow from its cursor; False when the log does not hold what it needs."""
+        stream = await self._log.find(generation)
+        if stream is None:
+            return False
+        if stream.holds_all_after(after):
+            reader.follow(stream, after, [], replay=stream.ended_at is not None)
+            return True
+        if stream.snapshot is None:
+            return False
+        # The snapshot and its seq in one synchronous block: nothing is appended between them.
+        snapshot = stream.snapshot(stream.last)
+        reader.follow(stream, stream.last, [snapshot], replay=False)
+        return True
+
+    async def _command(self, generation: str, command: Callable[[Producer], None]) -> bool:
+        producer = self._producers.get(generation)
+        if producer is None:
+            return False
+        command(producer)
+        partial = producer.partial()
+        if partial is not None:
+            await self._store.save([partial])
+        return True
+
+    def _ended(self, generation: str, account: str, task: asyncio.Task[None]) -> None:
+        self._producers.pop(generation, None)
+        self._live[account] -= 1
+        if not self._live[account]:
+            del self._live[account]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("generation %s: its task failed", generation, exc_info=error)
+
+    # The end
+
+    async def drain(self, seconds: float) -> None:
+        """Refuses new work, lets generations finish, ends the rest as interrupted, and closes every reader."""
+        self.draining = True
+        await self._wait_for_producers(seconds)
+        for producer in list(self._producers.values()):
+            producer.interrupt()
+        await self._wait_for_producers(None)
+        await self.readers.served(LAST_WORDS_SECONDS)
+        self.readers.end_all()
+
+    async def aclose(self) -> None:
+        """Ends what is left and the engine's own tasks."""
+        self.draining = True
+        for producer in list(self._producers.values()):
+            producer.interrupt()
+        await self._wait_for_producers(None)
+        for task in self._housekeeping:
+            task.cancel()
+        await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        self._clock.close()
+        await self._log.aclose()
+
+    async def _wait_for_producers(self, seconds: float | None) -> None:
+        tasks = [producer.task for producer in self._producers.values() if producer.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    # Housekeeping
+
+    async def _sweep_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                self._sweep(loop.time())
+            except Exception:
+                logger.exception("the sweep failed")
+
+    def _sweep(self, now: float) -> None:
+        for producer in list(self._producers.values()):
+            producer.check_deadlines(now)
+            if producer.paused_since is not None and now - producer.paused_since > self._settings.pause_seconds:
+                producer.resume()
+            if self._settings.stop_without_readers:
+                self._stop_if_unread(producer, now)
+        self.readers.sweep(now)
+        self._log.sweep(now)
+
+    def _stop_if_unread(self, producer: Producer, now: float) -> None:
+        if producer.stream.readers:
+            producer.unread_since = None
+        elif producer.unread_since is None:
+            producer.unread_since = now
+        elif now - producer.unread_since > self._settings.disconnect_grace_seconds:
+            producer.cancel()
+
+    async def _save_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.save_seconds)
+            partials = self._partials()
+            if not partials:
+                continue
+            try:
+                await self._store.save(partials)
+            except Exception:
+                # Nothing is lost: the ending brings the whole text.
+                logger.exception("partial texts of %d generations not saved", len(partials))
+
+    def _partials(self) -> list[Partial]:
+        return [partial for producer in self._producers.values() if (partial := producer.partial()) is not None]

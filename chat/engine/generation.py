@@ -1,0 +1,197 @@
+"""One generation's state: what came, what is still to be logged, what is still to be saved. No I/O, no time of its own.
+
+    QUEUED ──> STREAMING <──> PAUSED
+       └───────────┴────────────┴──> COMPLETED | CANCELLED | FAILED | INTERRUPTED
+
+Every arrow is taken once, by the methods here; an ended generation never changes again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from chat.errors import ErrorCode, GenerationFailed
+from chat.events import (
+    LIVE,
+    Entry,
+    Finish,
+    FinishReason,
+    MessageData,
+    ProviderEvent,
+    Reasoning,
+    ReasoningData,
+    SnapshotData,
+    Status,
+    Text,
+    Usage,
+    encode,
+)
+
+CHARACTERS_PER_TOKEN = 3
+"""For an estimate where the upstream reports no usage: between English's four and Chinese's one and a half."""
+
+
+class Unsaved(NamedTuple):
+    """What the store does not have yet: pieces to append, and how far the log is."""
+
+    text: str
+    reasoning: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended. `error` is set for FAILED and INTERRUPTED, `finish_reason` for the good ends."""
+
+    status: Status
+    text: str
+    reasoning: str
+    usage: Usage
+    finish_reason: FinishReason | None = None
+    error: GenerationFailed | None = None
+    first_token_ms: int | None = None
+    duration_ms: int = 0
+
+
+class Generation:
+    """Times are the loop's, in seconds. `reply_chars` bounds text and reasoning together."""
+
+    def __init__(self, generation_id: str, *, started: float, reply_chars: int | None, input_chars: int) -> None:
+        self.id = generation_id
+        self.status = Status.QUEUED
+        self.started = started
+        self.first_token: float | None = None
+        self.full = False
+        self._reply_chars = reply_chars
+        self._input_chars = input_chars
+        self._chars = 0
+        self._pending: list[tuple[bool, list[str]]] = []
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._saved_text = 0
+        self._saved_reasoning = 0
+        self._usage: Usage | None = None
+        self._finish: FinishReason | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE
+
+    # What comes in
+
+    def begin(self, now: float) -> None:
+        """The first token has come."""
+        self.first_token = now
+        if self.status is Status.QUEUED:
+            self.status = Status.STREAMING
+
+    def feed(self, event: ProviderEvent) -> bool:
+        """Takes one event of the provider; True when there is something new to log."""
+        kind = type(event)
+        if kind is Text or kind is Reasoning:
+            if self.full:
+                return False
+            delta: str = event.delta  # type: ignore[union-attr]
+            is_text = kind is Text
+            if self._reply_chars is not None:
+                self._chars += len(delta)
+                if self._chars > self._reply_chars:
+                    delta = delta[: len(delta) - (self._chars - self._reply_chars)]
+                    self.full = True
+                    self._finish = FinishReason.LENGTH
+                    if not delta:
+                        return False
+            if self._pending and self._pending[-1][0] is is_text:
+                self._pending[-1][1].append(delta)
+            else:
+                self._pending.append((is_text, [delta]))
+            return True
+        if kind is Usage:
+            self._usage = event  # type: ignore[assignment]
+        elif kind is Finish and self._finish is None:
+            self._finish = event.reason  # type: ignore[union-attr]
+        return False
+
+    def pause(self) -> bool:
+        if self.status not in (Status.QUEUED, Status.STREAMING):
+            return False
+        self.status = Status.PAUSED
+        return True
+
+    def resume(self) -> bool:
+        if self.status is not Status.PAUSED:
+            return False
+        self.status = Status.QUEUED if self.first_token is None else Status.STREAMING
+        return True
+
+    # What goes to the log
+
+    def take_events(self) -> list[tuple[str, bytes]]:
+        """The deltas since the last call, merged by kind, encoded: (event, data)."""
+        events: list[tuple[str, bytes]] = []
+        for is_text, pieces in self._pending:
+            delta = pieces[0] if len(pieces) == 1 else "".join(pieces)
+            if is_text:
+                self._text.append(delta)
+                events.append(("message", encode(MessageData(delta))))
+            else:
+                self._reasoning.append(delta)
+                events.append(("reasoning", encode(ReasoningData(delta))))
+        self._pending.clear()
+        return events
+
+    def snapshot(self, seq: int) -> Entry:
+        """Everything that has been logged up to `seq`, as one entry."""
+        data = SnapshotData("".join(self._text), "".join(self._reasoning), self.status.value)
+        return Entry(seq, "snapshot", encode(data))
+
+    # What goes to the store
+
+    def take_unsaved(self, seq: int) -> Unsaved:
+        """Logged pieces that `take_unsaved` has not handed out yet."""
+        text = "".join(self._text[self._saved_text :])
+        reasoning = "".join(self._reasoning[self._saved_reasoning :])
+        self._saved_text = len(self._text)
+        self._saved_reasoning = len(self._reasoning)
+        return Unsaved(text, reasoning, seq)
+
+    # How it ends
+
+    def conclude(self, now: float) -> Outcome:
+        """The provider's stream has ended properly."""
+        if self._finish is None:
+            return self.fail(GenerationFailed(ErrorCode.UPSTREAM_PROTOCOL), now)
+        if not self._text and self._finish is FinishReason.CONTENT_FILTER:
+            return self.fail(GenerationFailed(ErrorCode.CONTENT_FILTERED), now)
+        if not any(piece.strip() for piece in self._text):
+            return self.fail(GenerationFailed(ErrorCode.EMPTY_REPLY), now)
+        return self._end(Status.COMPLETED, now, finish_reason=self._finish)
+
+    def cancel(self, now: float) -> Outcome:
+        return self._end(Status.CANCELLED, now, finish_reason=FinishReason.CANCELLED)
+
+    def fail(self, error: GenerationFailed, now: float) -> Outcome:
+        status = Status.INTERRUPTED if error.error_code is ErrorCode.INTERRUPTED else Status.FAILED
+        return self._end(status, now, error=error)
+
+    def _end(self, status: Status, now: float, **fields: Any) -> Outcome:
+        assert self.live, "a generation ends once"
+        assert not self._pending, "what came is logged before the end"
+        self.status = status
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        self._text, self._reasoning = [text], [reasoning]
+        return Outcome(
+            status,
+            text,
+            reasoning,
+            self._usage or self._estimate(len(text) + len(reasoning)),
+            first_token_ms=None if self.first_token is None else round((self.first_token - self.started) * 1000),
+            duration_ms=round((now - self.started) * 1000),
+            **fields,
+        )
+
+    def _estimate(self, output_chars: int) -> Usage:
+        return Usage(
+            -(-self._input_chars // CHARACTERS_PER_TOKEN), -(-output_chars // CHARACTERS_PER_TOKEN), estimated=True
+        )

@@ -1,0 +1,254 @@
+"""One upstream run: from the provider's events to the log, and at the end to the store and the terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from chat.engine.clock import Clock, StreamPace
+from chat.engine.generation import Generation, Outcome
+from chat.engine.log import EventLog
+from chat.engine.store import Ending, Partial, Store
+from chat.engine.stream import Stream
+from chat.errors import ErrorCode, GenerationFailed
+from chat.events import ErrorData, FinalData, ProviderEvent, StartData, encode
+
+logger = logging.getLogger(__name__)
+
+COMMIT_ATTEMPTS = 6
+COMMIT_BACKOFF = 0.25
+"""Seconds before the second attempt to commit an ending, doubled each time: eight in all. A database that is away
+for longer must not leave a reader waiting: it is told, and the reaper ends the record later."""
+
+
+class Watch(Protocol):
+    """The deadlines of a run: see chat.providers.resilience."""
+
+    def check(self, now: float) -> None: ...
+    def suspend(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Source(Protocol):
+    """Where a run's events come from, and who answers at the moment: the chosen provider, or a fallback."""
+
+    provider: str
+    model: str
+
+    @property
+    def watch(self) -> Watch: ...
+
+    def events(self) -> AsyncGenerator[ProviderEvent, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by.
+    `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a failure in the words of the
+    person who asked."""
+
+    start: StartData
+    account: str
+    epoch: int
+    input_chars: int
+    open_source: Callable[[StreamPace], Source]
+    words: Callable[[GenerationFailed], str]
+
+
+class Producer:
+    """Owns one live generation. `run` is its task's whole life; `stop` and `interrupt` end it early."""
+
+    def __init__(
+        self, job: Job, generation: Generation, stream: Stream, *, log: EventLog, clock: Clock, store: Store
+    ) -> None:
+        self._job = job
+        self.generation = generation
+        self.stream = stream
+        self._log = log
+        self._clock = clock
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._pace = StreamPace(clock)
+        self._source = job.open_source(self._pace)
+        self._flush_planned = False
+        self._begun = False
+        self._reading = True
+        self._cancelled = False
+        self._failure: GenerationFailed | None = None
+        self.paused_since: float | None = None
+        self.unread_since: float | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    # The run
+
+    async def run(self) -> None:
+        try:
+            await self._read()
+        except GenerationFailed as failure:
+            self._failure = self._failure or failure
+        except asyncio.CancelledError:
+            if not self._cancelled and self._failure is None:
+                raise  # the loop itself is going down
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+        except Exception:
+            logger.exception("generation %s failed", self.generation.id)
+            self._failure = GenerationFailed(ErrorCode.GENERATION_ERROR)
+        self._reading = False
+        # The upstream connection is closed by now; the ending is not to be interrupted any more.
+        self._log_pending()
+        await self._end()
+
+    async def _read(self) -> None:
+        self._begun = True
+        if self._cancelled or self._failure is not None:
+            return
+        generation, pace = self.generation, self._pace
+        async with aclosing(self._source.events()) as events:
+            async for event in events:
+                if generation.feed(event) and not self._flush_planned:
+                    if not pace.started:
+                        pace.started = True
+                        generation.begin(self._loop.time())
+                    self._flush_planned = True
+                    self._clock.flush_soon(self)
+                if generation.full:
+                    return
+
+    def flush(self) -> None:
+        """Called by the clock: logs what has come, unless the generation is paused."""
+        self._flush_planned = False
+        if self._reading and self.paused_since is None:
+            self._log_pending()
+
+    def _log_pending(self) -> None:
+        for event, data in self.generation.take_events():
+            self._log.append(self.stream, event, data)
+
+    async def _end(self) -> None:
+        outcome = self._outcome()
+        finished_at = datetime.now(UTC)
+        words = self._job.words(outcome.error) if outcome.error is not None else ""
+        ending = Ending(
+            self.generation.id,
+            self._job.epoch,
+            self.stream.last + 1,
+            outcome,
+            words,
+            finished_at,
+            self._source.provider,
+            self._source.model,
+        )
+        committed = await self._commit(ending)
+        if committed:
+            self._log.append(self.stream, *terminal_event(outcome, words, finished_at))
+        else:
+            lost = GenerationFailed(ErrorCode.INTERRUPTED)
+            data = ErrorData(self._job.words(lost), lost.code, {}, lost.retryable)
+            self._log.append(self.stream, "error", encode(data))
+        self._log.end(self.stream)
+
+    def _outcome(self) -> Outcome:
+        now = self._loop.time()
+        if self._cancelled:
+            return self.generation.cancel(now)
+        if self._failure is not None:
+            return self.generation.fail(self._failure, now)
+        return self.generation.conclude(now)
+
+    async def _commit(self, ending: Ending) -> bool:
+        delay = COMMIT_BACKOFF
+        for attempt in range(COMMIT_ATTEMPTS):
+            try:
+                return await self._store.finish(ending)
+            except Exception:
+                logger.exception("generation %s: ending not committed, attempt %d", ending.generation, attempt + 1)
+                await asyncio.sleep(delay)
+                delay *= 2
+        return False
+
+    # Commands
+
+    async def stop(self) -> None:
+        """Ends the run, its text kept, and returns when the terminal event is out. A second stop changes nothing."""
+        self.cancel()
+        await self.ended()
+
+    def cancel(self) -> None:
+        """The same without waiting."""
+        if self._reading and not self._cancelled and self._failure is None:
+            self._cancelled = True
+            self._interrupt_task()
+
+    def interrupt(self) -> None:
+        """The worker is going: ends the run as interrupted."""
+        if self._reading and not self._cancelled and self._failure is None:
+            self._failure = GenerationFailed(ErrorCode.INTERRUPTED)
+            self._interrupt_task()
+
+    def pause(self) -> None:
+        """Reads and logs no further; the upstream waits."""
+        if self._reading and self.generation.pause():
+            self._log_pending()
+            self.paused_since = self._loop.time()
+            self._pace.paused = True
+            self._source.watch.suspend()
+
+    def resume(self) -> None:
+        if self._reading and self.generation.resume():
+            self.paused_since = None
+            self._source.watch.resume()
+            self._log_pending()
+            self._pace.unpause()
+
+    async def ended(self) -> None:
+        assert self.task is not None
+        await asyncio.wait([self.task])
+
+    def check_deadlines(self, now: float) -> None:
+        if self._reading and self.paused_since is None:
+            self._source.watch.check(now)
+
+    def partial(self) -> Partial | None:
+        """What the store does not have yet; None once the ending has begun, which brings it all."""
+        if not self._reading:
+            return None
+        generation = self.generation
+        unsaved = generation.take_unsaved(self.stream.last)
+        first_token_ms = (
+            None if generation.first_token is None else round((generation.first_token - generation.started) * 1000)
+        )
+        return Partial(
+            generation.id,
+            self._job.epoch,
+            generation.status,
+            unsaved.seq,
+            unsaved.text,
+            unsaved.reasoning,
+            first_token_ms,
+        )
+
+    def _interrupt_task(self) -> None:
+        # A task that has not begun would be cancelled before it could end properly; it looks itself when it begins.
+        if self._begun and self.task is not None:
+            self.task.cancel()
+
+
+def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) -> tuple[str, bytes]:
+    """The last event of a run: (event, data)."""
+    if outcome.error is not None:
+        error = outcome.error
+        return "error", encode(ErrorData(error_words, error.code, error.details, error.retryable))
+    assert outcome.finish_reason is not None
+    return "message", encode(
+        FinalData(outcome.finish_reason.value, outcome.usage, outcome.text, timestamp(finished_at))
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601, UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

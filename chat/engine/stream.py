@@ -1,0 +1,73 @@
+"""The events of one generation as this process holds them: numbered, encoded, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from chat.events import Entry
+
+KEPT_AFTER_TRIM = 0.75
+"""Part of the limit that a trim leaves, so that trims are rare."""
+
+
+class StreamReader(Protocol):
+    def wake(self) -> None: ...
+
+
+class Stream:
+    """Entries from `first` to `last`, of at most `limit` bytes: the oldest go first, the newest entry always stays.
+
+    `snapshot` builds, for a live generation, the entry that stands for everything up to `last`.
+    """
+
+    __slots__ = ("bytes", "ended_at", "entries", "first", "generation", "limit", "readers", "snapshot")
+
+    def __init__(self, generation: str, limit: int | None, snapshot: Callable[[int], Entry] | None = None) -> None:
+        self.generation = generation
+        self.limit = limit
+        self.entries: list[Entry] = []
+        self.first = 1
+        self.bytes = 0
+        self.ended_at: float | None = None
+        self.readers: set[StreamReader] = set()
+        self.snapshot = snapshot
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.entries) - 1
+
+    def append(self, event: str, data: bytes) -> Entry:
+        entry = Entry(self.first + len(self.entries), event, data)
+        self.entries.append(entry)
+        self.bytes += len(data)
+        if self.limit is not None and self.bytes > self.limit:
+            self._trim(self.limit)
+        for reader in self.readers:
+            reader.wake()
+        return entry
+
+    def holds_all_after(self, seq: int) -> bool:
+        return seq >= self.first - 1
+
+    def after(self, seq: int, max_bytes: int) -> list[Entry]:
+        """The entries behind `seq`, at least one if there is any, at most `max_bytes`; `seq` must not be too old."""
+        start = seq + 1 - self.first
+        assert start >= 0, "the cursor is older than what is held"
+        entries = self.entries[start:]
+        if len(entries) > 1:
+            size = 0
+            for count, entry in enumerate(entries):
+                size += len(entry.data)
+                if size > max_bytes and count:
+                    return entries[:count]
+        return entries
+
+    def _trim(self, limit: int) -> None:
+        target = limit * KEPT_AFTER_TRIM
+        drop = 0
+        while self.bytes > target and drop < len(self.entries) - 1:
+            self.bytes -= len(self.entries[drop].data)
+            drop += 1
+        del self.entries[:drop]
+        self.first += drop

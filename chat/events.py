@@ -1,0 +1,130 @@
+"""What happens in a generation, as values.
+
+Two vocabularies meet in the engine: what a provider yields (`ProviderEvent`) and what the log holds (`Entry`).
+A provider's deltas are merged; an entry is numbered and encoded once, and travels to every reader as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    CANCELLED = "cancelled"
+
+
+class Status(StrEnum):
+    """A generation's status; `LIVE` and `ENDED` say which can still change."""
+
+    QUEUED = "queued"
+    STREAMING = "streaming"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+LIVE = frozenset({Status.QUEUED, Status.STREAMING, Status.PAUSED})
+ENDED = frozenset(Status) - LIVE
+
+
+class Text(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the answer, to append."""
+
+    delta: str
+
+
+class Reasoning(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the model's thinking, to append; shown apart from the answer."""
+
+    delta: str
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens, cumulative: the last report of a run replaces the ones before. `estimated`: counted by us."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class Finish(msgspec.Struct, frozen=True, gc=False):
+    """The upstream's proper end mark. A run without one has failed, whatever it sent."""
+
+    reason: FinishReason
+
+
+ProviderEvent = Text | Reasoning | Usage | Finish
+
+
+class Entry(NamedTuple):
+    """One numbered event: `seq` from 1 without a gap, `event` its name, `data` its JSON object as UTF-8."""
+
+    seq: int
+    event: str
+    data: bytes
+
+
+EventName = Literal["start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "ping"]
+
+
+class MessageData(msgspec.Struct, frozen=True, gc=False):
+    delta: str
+    isFinal: bool = False
+
+
+class ReasoningData(msgspec.Struct, frozen=True, gc=False):
+    delta: str
+
+
+class StartData(msgspec.Struct, frozen=True, gc=False):
+    generation: str
+    conversation: str
+    user_message: str | None
+    message: str
+    provider: str
+    model: str
+    upstream: str
+
+
+class FinalData(msgspec.Struct, frozen=True, gc=False):
+    """The last event of a good run. `timestamp`: ISO 8601, UTC."""
+
+    finish_reason: str
+    usage: Usage
+    text: str
+    timestamp: str
+    image_url: str | None = None
+    delta: str = ""
+    isFinal: bool = True
+
+
+class ErrorData(msgspec.Struct, frozen=True, gc=False):
+    """The last event of a failed run."""
+
+    error: str
+    code: str
+    details: Mapping[str, Any]
+    retryable: bool
+
+
+class SnapshotData(msgspec.Struct, frozen=True, gc=False):
+    """All there is so far, for a reader whose cursor is older than what the log still holds."""
+
+    text: str
+    reasoning: str
+    status: str
+    steps: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+
+
+encode = msgspec.json.Encoder().encode
+"""A data struct to its JSON object as UTF-8 bytes."""

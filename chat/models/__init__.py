@@ -1,0 +1,8 @@
+"""The database's tables, a file each."""
+
+from chat.models.conversation import Conversation
+from chat.models.generation import Generation
+from chat.models.message import Message
+from chat.models.user import User
+
+__all__ = ["Conversation", "Generation", "Message", "User"]

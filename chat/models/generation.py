@@ -1,0 +1,85 @@
+"""One run that fills one assistant message from one upstream."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from chat.events import LIVE, Status
+from chat.models.conversation import Conversation
+from chat.models.identifier import new_id
+from chat.models.message import STATUS_CHOICES, Message
+
+KEY_CHARS = 255
+LIVE_VALUES = sorted(status.value for status in LIVE)
+
+
+class Generation(models.Model):
+    """`owner` is the worker that runs it, `epoch` counts its owners: a write of an older epoch changes nothing.
+
+    `text_offset` and `text_length` are characters of the message's text: a continued message holds the texts of
+    several generations, one after the other. `text_length` is null while the generation is live.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations", verbose_name=_("user")
+    )
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="generations", verbose_name=_("conversation")
+    )
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="generations", verbose_name=_("message")
+    )
+    user_message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, null=True, related_name="+", verbose_name=_("user's message")
+    )
+    provider = models.CharField(_("provider"), max_length=100)
+    model = models.CharField(_("model"), max_length=200)
+    upstream = models.CharField(_("upstream"), max_length=12)
+    params = models.JSONField(_("parameters"), default=dict, blank=True)
+    language = models.CharField(_("language"), max_length=10, blank=True, default="")
+
+    status = models.CharField(_("status"), max_length=12, choices=STATUS_CHOICES, default=Status.QUEUED.value)
+    seq = models.PositiveIntegerField(_("last event"), default=0)
+    owner = models.CharField(_("owner"), max_length=64)
+    epoch = models.PositiveIntegerField(_("epoch"), default=1)
+    heartbeat = models.DateTimeField(_("heartbeat"))
+
+    text_offset = models.PositiveIntegerField(default=0)
+    text_length = models.PositiveIntegerField(null=True)
+    reasoning_offset = models.PositiveIntegerField(default=0)
+    reasoning_length = models.PositiveIntegerField(null=True)
+
+    finish_reason = models.CharField(_("finish reason"), max_length=20, blank=True)
+    error_code = models.CharField(_("error code"), max_length=40, blank=True)
+    error_message = models.TextField(_("error"), blank=True)
+    error_details = models.JSONField(_("error details"), default=dict, blank=True)
+    input_tokens = models.PositiveIntegerField(_("input tokens"), null=True)
+    output_tokens = models.PositiveIntegerField(_("output tokens"), null=True)
+    usage_estimated = models.BooleanField(_("usage estimated"), default=False)
+    first_token_ms = models.PositiveIntegerField(_("time to first token, ms"), null=True)
+    duration_ms = models.PositiveIntegerField(_("duration, ms"), null=True)
+
+    # Idempotency: one key of one user starts one generation; the digest tells the same request from another.
+    key = models.CharField(_("key"), max_length=KEY_CHARS, null=True, blank=True)  # noqa: DJ001 (null: no key)
+    request_digest = models.CharField(max_length=64, blank=True)
+
+    created_at = models.DateTimeField(_("created"))
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    class Meta:
+        verbose_name = _("generation")
+        verbose_name_plural = _("generations")
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="generation_key_once")]
+        indexes = [
+            models.Index(fields=["heartbeat"], name="generation_live", condition=models.Q(status__in=LIVE_VALUES)),
+            models.Index(
+                fields=["conversation"], name="generation_running", condition=models.Q(status__in=LIVE_VALUES)
+            ),
+            models.Index(fields=["-created_at"], name="generation_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.status}"

@@ -1,0 +1,112 @@
+"""What an upstream AI looks like to the engine.
+
+A provider turns one request into an asynchronous iterator of events. It owns nothing that outlives the
+iterator: closing the iterator closes the upstream connection, and returns only once it is closed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+from chat.events import ProviderEvent
+
+Upstream = Literal["sse", "websocket", "ndjson", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the menu shows it."""
+
+    id: str
+    label: str
+    vision: bool = False
+    reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the conversation. The first may be `system`; then user and assistant; the last is the user's,
+    or the assistant's unfinished one where the reply is to be continued."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Sampling parameters; None leaves the upstream's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `connect`: until the upstream has accepted the connection; `first_token`: from the attempt's start to
+    its first token; `idle`: between two tokens; `total`: the whole generation with all its attempts."""
+
+    connect: float = 5.0
+    first_token: float = 30.0
+    idle: float = 30.0
+    total: float = 120.0
+
+
+class Source(Protocol):
+    """A reading side that can be told to read again; it stops by itself after each read."""
+
+    def resume(self) -> None: ...
+
+
+class Pace(Protocol):
+    """Says when one upstream connection may be read. `hold` returns False while bytes should be read as they come
+    (before the first token); else it keeps the source, which then must stop reading until its `resume` is called."""
+
+    def hold(self, source: Source) -> bool: ...
+
+
+class Unpaced:
+    """Read everything as it comes: for tests and for tools."""
+
+    def hold(self, source: Source) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to an upstream. `user` is an opaque stable id of ours, for the upstream's abuse checks."""
+
+    model: str
+    turns: tuple[Turn, ...]
+    params: Params = field(default_factory=Params)
+    user: str = ""
+    pace: Pace = field(default_factory=Unpaced)
+
+
+class Provider(ABC):
+    """A configured upstream: one adapter, one address, one key."""
+
+    kind: ClassVar[str]
+    upstream: ClassVar[Upstream]
+
+    id: str
+    label: str
+    models: tuple[Model, ...]
+    timeouts: Timeouts
+    retries: int
+    fallback: tuple[str, ...]
+
+    @abstractmethod
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
+        """Yields the reply: any number of Text, Reasoning and Usage, then one Finish as the last event but Usage.
+
+        Deltas are never empty. Raises UpstreamError for everything that can go wrong, also for an end without the
+        upstream's proper end mark. Applies `timeouts.connect` itself; the other three are the caller's.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Frees what the provider keeps between requests."""

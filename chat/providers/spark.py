@@ -1,0 +1,257 @@
+"""iFlytek Spark over WebSocket.
+
+Source: iFlytek's "星火认知大模型 WebSocket 接口文档" and its Java and Python SDKs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from chat.errors import ErrorCode, UpstreamError
+from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Usage
+from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
+from chat.providers.spark_signing import signed_url
+from chat.providers.text import TextJoiner
+from chat.providers.transport import ConnectionDied
+from chat.providers.websocket import HandshakeRefused, ProtocolBroken, UpstreamSocket
+
+UID_CHARS = 32
+APP_ID_CHARS = 8
+
+DOMAINS: Mapping[str, str] = {
+    "/v1.1/chat": "lite",
+    "/v2.1/chat": "generalv2",
+    "/v3.1/chat": "generalv3",
+    "/chat/pro-128k": "pro-128k",
+    "/v3.5/chat": "generalv3.5",
+    "/chat/max-32k": "max-32k",
+    "/v4.0/chat": "4.0Ultra",
+    "/v1/x1": "spark-x",
+    "/v1.1/chat_kjwx": "kjwx",
+    "/v1.1/chat_multilang": "multilang",
+    "/v2.1/image": "imagev3",
+}
+"""The usual domain of each path; a model's id is the domain that is sent."""
+
+CLOCK_HINT = "The server's clock may be wrong by more than 300 seconds."
+
+_AUTH = {10015, 10016, 11200}
+_RATE_LIMITED = {10006, 10007, 11201, 11202, 11203}
+_UNAVAILABLE = {10000, 10001, 10002, 10008, 10009, 10010, 10011, 10012, 10018, 10110, 10222, 10223}
+_FILTERED = {10013, 10014, 10021, 10022}
+_DAILY_LIMIT = 11201
+_SENSITIVE_REPLY = 10019
+
+
+class _Item(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choices(msgspec.Struct, gc=False):
+    status: int = 1
+    text: list[_Item] | None = None
+
+
+class _UsageText(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _UsagePart(msgspec.Struct, gc=False):
+    text: _UsageText | None = None
+
+
+class _Payload(msgspec.Struct, gc=False):
+    choices: _Choices | None = None
+    usage: _UsagePart | None = None
+
+
+class _Header(msgspec.Struct, gc=False):
+    code: int
+    status: int = 1
+
+
+class _Frame(msgspec.Struct, gc=False):
+    header: _Header
+    payload: _Payload | None = None
+
+
+_decode_frame = msgspec.json.Decoder(_Frame).decode
+
+
+class Spark(Provider):
+    kind = "spark"
+    upstream = "websocket"
+
+    def __init__(
+        self,
+        id: str,
+        label: str,
+        models: tuple[Model, ...],
+        timeouts: Timeouts,
+        retries: int,
+        fallback: tuple[str, ...],
+        *,
+        base_url: str,
+        app_id: str,
+        api_key: str,
+        api_secret: str,
+    ) -> None:
+        self.id = id
+        self.label = label
+        self.models = models
+        self.timeouts = timeouts
+        self.retries = retries
+        self.fallback = fallback
+        self._base_url = base_url
+        self._app_id = app_id
+        self._api_key = api_key
+        self._api_secret = api_secret
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
+        socket = await self._connect(request)
+        reply = _Reply(self.id)
+        try:
+            socket.send(json.dumps(self._question(request), ensure_ascii=False))
+            while True:
+                messages = await socket.receive()
+                if not messages:
+                    raise self._error(ErrorCode.UPSTREAM_PROTOCOL)
+                for message in messages:
+                    for event in reply.read(message):
+                        yield event
+                    if reply.done:
+                        return
+        except ProtocolBroken:
+            raise self._error(ErrorCode.UPSTREAM_PROTOCOL) from None
+        except ConnectionDied:
+            raise self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=not reply.begun) from None
+        finally:
+            await socket.aclose()
+
+    async def aclose(self) -> None:
+        """Nothing is kept between requests."""
+
+    async def _connect(self, request: ChatRequest) -> UpstreamSocket:
+        url = signed_url(self._base_url, self._api_key, self._api_secret)
+        try:
+            return await UpstreamSocket.connect(url, pace=request.pace, seconds=self.timeouts.connect)
+        except TimeoutError:
+            raise self._error(ErrorCode.UPSTREAM_TIMEOUT, attempt_again=True) from None
+        except OSError:
+            raise self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=True) from None
+        except HandshakeRefused as refusal:
+            raise self._of_handshake(refusal.status) from None
+
+    def _of_handshake(self, status: int) -> UpstreamError:
+        if status in (401, 403):
+            if status == 403:
+                return self._error(ErrorCode.UPSTREAM_AUTH, status=status, hint=CLOCK_HINT)
+            return self._error(ErrorCode.UPSTREAM_AUTH, status=status)
+        if status == 429:
+            return self._error(ErrorCode.UPSTREAM_RATE_LIMITED, attempt_again=True, status=status)
+        if status >= 500:
+            return self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=True, status=status)
+        if status >= 400:
+            return self._error(ErrorCode.UPSTREAM_REJECTED, status=status)
+        return self._error(ErrorCode.UPSTREAM_PROTOCOL)
+
+    def _question(self, request: ChatRequest) -> dict[str, Any]:
+        chat: dict[str, Any] = {"domain": request.model or DOMAINS.get(urlsplit(self._base_url).path, "")}
+        params = request.params
+        if params.temperature is not None:
+            chat["temperature"] = min(max(params.temperature, 0.01), 2.0 if chat["domain"] == "spark-x" else 1.0)
+        if params.top_p is not None:
+            chat["top_p"] = min(max(params.top_p, 0.01), 1.0)
+        if params.max_tokens is not None:
+            chat["max_tokens"] = min(params.max_tokens, 65535 if chat["domain"] == "spark-x" else 8192)
+        header = {"app_id": self._app_id[:APP_ID_CHARS]}
+        if request.user:
+            header["uid"] = request.user[:UID_CHARS]
+        return {
+            "header": header,
+            "parameter": {"chat": chat},
+            "payload": {"message": {"text": [_turn(turn) for turn in request.turns]}},
+        }
+
+    def _error(self, code: ErrorCode, *, attempt_again: bool = False, **details: Any) -> UpstreamError:
+        return UpstreamError(code, details={"provider": self.id, **details}, attempt_again=attempt_again)
+
+
+class _Reply:
+    """What one answer has said so far."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._text = TextJoiner()
+        self._reasoning = TextJoiner()
+        self.begun = False
+        self.done = False
+
+    def read(self, message: bytes) -> Iterator[ProviderEvent]:
+        frame = self._parse(message)
+        self.begun = True
+        code = frame.header.code
+        if code == _SENSITIVE_REPLY:
+            # It comes after the complete reply: the text stands.
+            yield from self._end()
+            return
+        if code != 0:
+            raise _of_code(code, self._provider)
+        payload = frame.payload
+        if payload is None:
+            return
+        if payload.usage is not None and payload.usage.text is not None:
+            yield Usage(payload.usage.text.prompt_tokens, payload.usage.text.completion_tokens)
+        if payload.choices is None:
+            return
+        for item in payload.choices.text or ():
+            if item.reasoning_content and (thought := self._reasoning.join(item.reasoning_content)):
+                yield Reasoning(thought)
+            if item.content and (said := self._text.join(item.content)):
+                yield Text(said)
+        if payload.choices.status == 2:
+            yield from self._end()
+
+    def _end(self) -> Iterator[ProviderEvent]:
+        self.done = True
+        if lone := self._text.flush():
+            yield Text(lone)
+        yield Finish(FinishReason.STOP)
+
+    def _parse(self, message: bytes) -> _Frame:
+        try:
+            return _decode_frame(message)
+        except (msgspec.DecodeError, UnicodeError):
+            pass
+        try:
+            # The standard library reads lone surrogates, which come when a pair is split over two frames.
+            return msgspec.convert(json.loads(message), _Frame)
+        except (ValueError, msgspec.ValidationError):
+            raise UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details={"provider": self._provider}) from None
+
+
+def _of_code(code: int, provider: str) -> UpstreamError:
+    """A business error in `header.code`."""
+    again = False
+    if code in _FILTERED:
+        kind = ErrorCode.CONTENT_FILTERED
+    elif code in _AUTH:
+        kind = ErrorCode.UPSTREAM_AUTH
+    elif code in _RATE_LIMITED:
+        kind, again = ErrorCode.UPSTREAM_RATE_LIMITED, code != _DAILY_LIMIT
+    elif code in _UNAVAILABLE:
+        kind, again = ErrorCode.UPSTREAM_UNAVAILABLE, True
+    else:
+        kind = ErrorCode.UPSTREAM_REJECTED
+    return UpstreamError(kind, details={"provider": provider, "upstream_code": code}, attempt_again=again)
+
+
+def _turn(turn: Turn) -> dict[str, str]:
+    return {"role": turn.role, "content": turn.text}

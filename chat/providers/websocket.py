@@ -1,0 +1,152 @@
+"""An upstream's WebSocket: websockets' sans-I/O protocol over a connection that is read by its pace."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from chat.providers.base import Pace
+from chat.providers.transport import ConnectionDied, PacedConnection
+
+MAX_MESSAGE = 16 << 20
+"""Bytes of one message (16 MiB), its fragments together."""
+
+REFUSAL_BYTES = 4096
+"""Kept of a refusal's body: enough for the sentence that tells one refusal from another."""
+
+
+class HandshakeRefused(Exception):
+    """The server answered the upgrade with something else; 0 when that was no HTTP. `body` is cut to REFUSAL_BYTES,
+    to be looked at and not to be shown."""
+
+    def __init__(self, status: int, body: bytes = b"") -> None:
+        super().__init__(f"handshake refused with {status}")
+        self.status = status
+        self.body = body
+
+
+class ProtocolBroken(Exception):
+    """What came is not of the protocol, or larger than the limit."""
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    # Loading the certificates takes tens of milliseconds: once a process.
+    return httpx.create_ssl_context()
+
+
+class UpstreamSocket:
+    """`connect`, `send`, `receive` until it returns [], `aclose`. `close_code` tells what kind of end it was."""
+
+    def __init__(self, protocol: ClientProtocol, connection: PacedConnection) -> None:
+        self._protocol = protocol
+        self._connection = connection
+        self._fragments: list[bytes] = []
+        self._fragments_size = 0
+
+    @classmethod
+    async def connect(cls, url: str, *, pace: Pace, seconds: float) -> UpstreamSocket:
+        """Opens the connection and the WebSocket on it within `seconds`. Raises TimeoutError, OSError,
+        HandshakeRefused."""
+        target = urlsplit(url)
+        secure = target.scheme == "wss"
+        async with asyncio.timeout(seconds):
+            connection = await PacedConnection.connect(
+                target.hostname or "",
+                target.port or (443 if secure else 80),
+                tls=_tls() if secure else None,
+                pace=pace,
+                timeout=seconds,
+            )
+            socket = cls(ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE), connection)
+            try:
+                await socket._shake_hands()
+            except BaseException:
+                await connection.aclose()
+                raise
+        return socket
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the server's close frame (RFC 6455, 7.4), once there is one; 1005 for a frame without a code."""
+        close = self._protocol.close_rcvd
+        return None if close is None else int(close.code)
+
+    def send(self, text: str) -> None:
+        self._protocol.send_text(text.encode())
+        self._flush()
+
+    async def receive(self) -> list[bytes]:
+        """All text messages that came with one read, undecoded; [] at the end. Raises ConnectionDied,
+        ProtocolBroken."""
+        while True:
+            messages = self._messages()
+            if messages:
+                return messages
+            if self._protocol.parser_exc is not None and self._protocol.close_rcvd is None:
+                raise ProtocolBroken
+            if self._protocol.close_rcvd is not None:
+                return []
+            data = await self._connection.read()
+            if not data:
+                raise ConnectionDied("closed without a close frame")
+            self._protocol.receive_data(data)
+            self._flush()
+
+    async def aclose(self) -> None:
+        """Says goodbye where it can, and waits until the socket is closed."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+            self._flush()
+        await self._connection.aclose()
+
+    async def _shake_hands(self) -> None:
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        while self._protocol.state is State.CONNECTING:
+            data = await self._connection.read()
+            if data:
+                self._protocol.receive_data(data)
+            else:
+                self._protocol.receive_eof()
+            error = self._protocol.handshake_exc
+            if isinstance(error, InvalidStatus):
+                raise HandshakeRefused(error.response.status_code, bytes(error.response.body[:REFUSAL_BYTES]))
+            if not data or (error is not None and isinstance(error.__cause__, EOFError)):
+                raise ConnectionDied("closed during the handshake")
+            if error is not None:
+                raise HandshakeRefused(0)
+
+    def _messages(self) -> list[bytes]:
+        messages: list[bytes] = []
+        for event in self._protocol.events_received():
+            if isinstance(event, Response):
+                continue
+            if not isinstance(event, Frame) or event.opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
+                continue
+            if event.opcode is Opcode.BINARY:
+                raise ProtocolBroken
+            self._fragments.append(bytes(event.data))
+            self._fragments_size += len(event.data)
+            if self._fragments_size > MAX_MESSAGE:
+                raise ProtocolBroken
+            if event.fin:
+                messages.append(self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments))
+                self._fragments.clear()
+                self._fragments_size = 0
+        return messages
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._connection.write(data)

@@ -1,0 +1,144 @@
+"""The composition root: builds the engine and the services from the settings, starts them, and drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from datetime import timedelta
+
+from django.conf import settings
+
+from chat.engine.clock import Clock
+from chat.engine.engine import Engine, EngineSettings
+from chat.engine.memory_log import MemoryLog
+from chat.engine.reader import Readers
+from chat.providers.registry import Registry, usual_declarations
+from chat.services.conversations import Conversations
+from chat.services.database import Database
+from chat.services.generations import Generations
+from chat.services.identity import Identities
+from chat.services.limits import Limits
+from chat.services.store import DatabaseStore
+from chat.services.tokens import Tokens
+from chat.simulators.demonstration import Demonstration
+
+logger = logging.getLogger(__name__)
+
+REAP_SECONDS = 5.0
+SILENT_SECONDS = 10.0
+"""Generations without a heartbeat for so long are dead; heartbeats come with each save, every second. Together with
+the time between two reapings this stays below the fifteen seconds that clients are promised."""
+
+
+class Runtime:
+    """One a process. `start` in its event loop before the first request, `drain` and `close` at the end."""
+
+    def __init__(self) -> None:
+        self.worker = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+        self.database = Database(read_threads=settings.CHAT_READ_THREADS, writes_waiting=settings.CHAT_WRITES_WAITING)
+        self.store = DatabaseStore(self.database, self.worker)
+        self.limits = Limits(
+            send_rate=settings.CHAT_SEND_RATE,
+            login_rate=settings.CHAT_LOGIN_RATE,
+            streams_per_user=settings.CHAT_STREAMS_PER_USER,
+        )
+        self.readers = Readers(ping_seconds=settings.CHAT_PING_SECONDS, stall_seconds=settings.CHAT_STALL_SECONDS)
+        self.engine = Engine(
+            log=MemoryLog(
+                stream_bytes=settings.CHAT_LOG_BYTES,
+                total_bytes=settings.CHAT_LOG_TOTAL_BYTES,
+                keep_seconds=settings.CHAT_LOG_SECONDS,
+            ),
+            clock=Clock(settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS),
+            readers=self.readers,
+            store=self.store,
+            settings=EngineSettings(
+                reply_chars=settings.CHAT_REPLY_CHARS,
+                save_seconds=settings.CHAT_SAVE_SECONDS,
+                pause_seconds=settings.CHAT_PAUSE_SECONDS,
+                stop_without_readers=settings.CHAT_ON_DISCONNECT == "stop",
+                disconnect_grace_seconds=settings.CHAT_DISCONNECT_GRACE_SECONDS,
+            ),
+        )
+        self.conversations = Conversations(self.database)
+        self.identities = Identities(self.database)
+        self.tokens = Tokens(self.database)
+        self.registry: Registry
+        self.generations: Generations
+        self._demonstration = Demonstration()
+        self._reaper: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self.started = False
+
+    async def start(self) -> None:
+        """Idempotent. Ends the dead's generations, starts the demonstration upstreams where they are needed."""
+        async with self._starting:
+            if self.started:
+                return
+            self.registry = await self._build_registry()
+            self.generations = Generations(
+                engine=self.engine,
+                database=self.database,
+                registry=self.registry,
+                limits=self.limits,
+                worker=self.worker,
+                context_chars=settings.CHAT_CONTEXT_CHARS,
+            )
+            # The log of a single process dies with it: whatever runs in the database now is nobody's.
+            await self.store.reap(None)
+            self.engine.open()
+            self._reaper = asyncio.create_task(self._reap_forever(), name="reaper")
+            self.started = True
+
+    async def _build_registry(self) -> Registry:
+        """From the providers file; without one, from the keys in the environment; without those, for demonstration."""
+        if settings.CHAT_PROVIDERS_FILE:
+            return Registry.from_file(settings.CHAT_PROVIDERS_FILE)
+        declarations = usual_declarations(os.environ) or await self._demonstration.start()
+        return Registry(declarations, os.environ)
+
+    async def drain(self) -> None:
+        await self.engine.drain(settings.CHAT_DRAIN_SECONDS)
+
+    async def close(self) -> None:
+        if not self.started:
+            return
+        await self.generations.aclose()
+        await self.engine.aclose()
+        if self._reaper is not None:
+            self._reaper.cancel()
+            await asyncio.gather(self._reaper, return_exceptions=True)
+        await self.registry.aclose()
+        await self._demonstration.aclose()
+        await asyncio.to_thread(self.database.close)
+
+    async def _reap_forever(self) -> None:
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            try:
+                reaped = await self.store.reap(timedelta(seconds=SILENT_SECONDS))
+            except Exception:
+                logger.exception("the reaper failed")
+            else:
+                if reaped:
+                    logger.warning("%d generations of dead workers ended", len(reaped))
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime:
+    """This process's runtime, built at the first call."""
+    global _current
+    if _current is None:
+        _current = Runtime()
+    return _current
+
+
+def forget() -> None:
+    """After `close`: the next `current` builds a new one."""
+    global _current
+    _current = None

@@ -1,0 +1,214 @@
+"""Accepting a request for a reply: one transaction for all that must exist before the reply begins.
+
+Synchronous functions for `Database.write`: they may run twice, the first time rolled back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from chat.errors import Conflict, NotFound
+from chat.events import StartData, Status
+from chat.models import Conversation, Generation, Message
+from chat.models.conversation import TITLE_CHARS
+from chat.models.identifier import new_id
+from chat.models.message import Role
+
+TITLE_WORDS_CHARS = 60
+"""How much of the first message becomes the conversation's title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who is to answer, and how: what a generation records of its upstream."""
+
+    provider: str
+    model: str
+    upstream: str
+    params: dict[str, Any]
+    system: str
+    language: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`start`: the fields of the start event. `known`: the key had been used; nothing new was made."""
+
+    start: StartData
+    epoch: int
+    known: bool
+
+
+def digest(*parts: str) -> str:
+    """Tells one request with a key from another."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def accept_send(
+    user: uuid.UUID,
+    conversation: uuid.UUID | None,
+    parent: uuid.UUID | None,
+    text: str,
+    answerer: Answerer,
+    key: str | None,
+) -> Accepted:
+    """A user's message, the empty message that answers it, and the generation, in a new conversation or in a given one.
+
+    Raises Conflict for a key that was used with another text, NotFound when the conversation has gone meanwhile.
+    """
+    request = digest("send", text)
+    if (known := _known(user, key, request)) is not None:
+        return known
+    now = datetime.now(UTC)
+    if conversation is None:
+        conversation = _create_conversation(user, text, answerer, now)
+    else:
+        _touch_conversation(user, conversation, answerer, now, messages=2)
+    question = Message.objects.create(
+        conversation_id=conversation, parent_id=parent, role=Role.USER, text=text, created_at=now
+    )
+    return _begin(user, conversation, question.id, None, answerer, key, request, now)
+
+
+def accept_sibling(
+    user: uuid.UUID, conversation: uuid.UUID, question: uuid.UUID, answerer: Answerer, key: str | None
+) -> Accepted:
+    """Another answer to a user's message that has one."""
+    request = digest("regenerate", str(question))
+    if (known := _known(user, key, request)) is not None:
+        return known
+    now = datetime.now(UTC)
+    _touch_conversation(user, conversation, answerer, now, messages=1)
+    return _begin(user, conversation, question, None, answerer, key, request, now)
+
+
+def accept_continuation(user: uuid.UUID, message: uuid.UUID, answerer: Answerer, key: str | None) -> Accepted:
+    """The same message goes on where its last generation ended."""
+    request = digest("continue", str(message))
+    if (known := _known(user, key, request)) is not None:
+        return known
+    now = datetime.now(UTC)
+    try:
+        answer = Message.objects.get(id=message, conversation__user_id=user)
+    except Message.DoesNotExist:
+        raise NotFound(_("This message does not exist.")) from None
+    _touch_conversation(user, answer.conversation_id, answerer, now, messages=0)
+    return _begin(user, answer.conversation_id, answer.parent_id, answer, answerer, key, request, now)
+
+
+def known_request(user: uuid.UUID, key: str) -> Accepted | None:
+    """What a key has started, if it was used."""
+    generation = Generation.objects.filter(user_id=user, key=key).first()
+    return None if generation is None else Accepted(_start(generation), generation.epoch, True)
+
+
+def _known(user: uuid.UUID, key: str | None, request: str) -> Accepted | None:
+    if key is None:
+        return None
+    generation = Generation.objects.filter(user_id=user, key=key).first()
+    if generation is None:
+        return None
+    if generation.request_digest != request:
+        raise Conflict(_("This key was used for another message. Use a new key for each message."))
+    return Accepted(_start(generation), generation.epoch, True)
+
+
+def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: datetime) -> uuid.UUID:
+    conversation = Conversation(
+        user_id=user,
+        title=title_of(text),
+        provider=answerer.provider,
+        model=answerer.model,
+        system=answerer.system,
+        message_count=2,
+        created_at=now,
+        updated_at=now,
+    )
+    conversation.save(force_insert=True)
+    return conversation.id
+
+
+def _touch_conversation(
+    user: uuid.UUID, conversation: uuid.UUID, answerer: Answerer, now: datetime, *, messages: int
+) -> None:
+    changed = Conversation.objects.filter(id=conversation, user_id=user).update(
+        provider=answerer.provider,
+        model=answerer.model,
+        message_count=F("message_count") + messages,
+        updated_at=now,
+    )
+    if changed != 1:
+        raise NotFound(_("This conversation does not exist."))
+
+
+def _begin(
+    user: uuid.UUID,
+    conversation: uuid.UUID,
+    question: uuid.UUID | None,
+    answer: Message | None,
+    answerer: Answerer,
+    key: str | None,
+    request: str,
+    now: datetime,
+) -> Accepted:
+    generation_id = new_id()
+    if answer is None:
+        answer = Message.objects.create(
+            conversation_id=conversation,
+            parent_id=question,
+            role=Role.ASSISTANT,
+            status=Status.QUEUED.value,
+            latest_generation=generation_id,
+            created_at=now,
+        )
+    else:
+        answer.status, answer.latest_generation = Status.QUEUED.value, generation_id
+        answer.save(update_fields=["status", "latest_generation"])
+    generation = Generation(
+        id=generation_id,
+        user_id=user,
+        conversation_id=conversation,
+        message_id=answer.id,
+        user_message_id=question,
+        provider=answerer.provider,
+        model=answerer.model,
+        upstream=answerer.upstream,
+        params=answerer.params,
+        language=answerer.language,
+        seq=1,
+        owner=answerer.worker,
+        heartbeat=now,
+        text_offset=len(answer.text),
+        reasoning_offset=len(answer.reasoning),
+        key=key,
+        request_digest=request if key is not None else "",
+        created_at=now,
+    )
+    generation.save(force_insert=True)
+    return Accepted(_start(generation), generation.epoch, False)
+
+
+def _start(generation: Generation) -> StartData:
+    return StartData(
+        str(generation.id),
+        str(generation.conversation_id),
+        None if generation.user_message_id is None else str(generation.user_message_id),
+        str(generation.message_id),
+        generation.provider,
+        generation.model,
+        generation.upstream,
+    )
+
+
+def title_of(text: str) -> str:
+    words = " ".join(text.split())
+    title = words if len(words) <= TITLE_WORDS_CHARS else words[: TITLE_WORDS_CHARS - 1].rstrip() + "…"
+    return title[:TITLE_CHARS]

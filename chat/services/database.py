@@ -1,0 +1,146 @@
+"""How asynchronous code reaches the database: a few threads that read, one that writes.
+
+Writes are grouped: all that wait are done in one transaction, so a thousand sends share a commit, and SQLite never
+sees two writers of ours. A caller hears of its write only once it is committed. If a group fails, its writes are done
+again one by one, and only the guilty one's caller gets the error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import connections, transaction
+
+from chat.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+GROUP = 256
+"""Writes in one transaction at most: keeps a commit, and what its failure repeats, short."""
+
+
+class _Write:
+    __slots__ = ("args", "error", "function", "future", "loop", "result")
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> None:
+        self.function = function
+        self.args = args
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """One database of Django's, by its alias. Functions given to it are plain synchronous ORM code."""
+
+    def __init__(self, alias: str = "default", *, read_threads: int = 4, writes_waiting: int | None = 10_000) -> None:
+        self.alias = alias
+        self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix=f"read-{alias}")
+        self._waiting: queue.Queue[_Write | None] = queue.Queue(writes_waiting or 0)
+        self._writer: threading.Thread | None = None
+        self._closed = False
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function` in a reading thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function, args, kwargs)
+
+    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `function` in the writing thread, in a transaction that it shares with others; returns once that is
+        committed. It may run twice, the first time rolled back. Raises Unavailable when too many writes wait."""
+        assert not kwargs, "a write takes positional arguments"
+        if self._writer is None:
+            self._start_writer()
+        write = _Write(function, args, asyncio.get_running_loop())
+        try:
+            self._waiting.put_nowait(write)
+        except queue.Full:
+            raise Unavailable("The server is too busy. Please try again in a moment.", retry_after=2) from None
+        result: T = await write.future
+        return result
+
+    def close(self) -> None:
+        """Finishes what waits, then ends the threads and their connections."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._waiting.put(None)
+            self._writer.join()
+        for _ in range(self._readers._max_workers):
+            self._readers.submit(connections[self.alias].close)
+        self._readers.shutdown(wait=True)
+
+    def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        connection = connections[self.alias]
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if connection.errors_occurred or (connection.connection is not None and connection.in_atomic_block):
+                connection.close()
+
+    def _start_writer(self) -> None:
+        self._writer = threading.Thread(target=self._write_all, name=f"write-{self.alias}", daemon=True)
+        self._writer.start()
+
+    def _write_all(self) -> None:
+        try:
+            while (first := self._waiting.get()) is not None:
+                group, ended = [first], False
+                while len(group) < GROUP:
+                    try:
+                        write = self._waiting.get_nowait()
+                    except queue.Empty:
+                        break
+                    if write is None:
+                        ended = True
+                        break
+                    group.append(write)
+                self._commit(group)
+                _deliver(group)
+                if ended:
+                    return
+        finally:
+            connections[self.alias].close()
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            with transaction.atomic(using=self.alias):
+                for write in group:
+                    write.result = write.function(*write.args)
+        except Exception as error:  # whatever went wrong belongs to a caller
+            connection = connections[self.alias]
+            if connection.errors_occurred:
+                connection.close_if_unusable_or_obsolete()
+            if len(group) == 1:
+                group[0].error = error
+            else:
+                for write in group:
+                    self._commit([write])
+
+
+def _deliver(group: list[_Write]) -> None:
+    """One hop to each event loop for the whole group."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    for write in group:
+        loops.setdefault(write.loop, []).append(write)
+    for loop, writes in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, writes)
+
+
+def _settle(writes: list[_Write]) -> None:
+    for write in writes:
+        if write.future.done():
+            continue
+        if write.error is not None:
+            write.future.set_exception(write.error)
+        else:
+            write.future.set_result(write.result)

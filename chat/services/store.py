@@ -1,0 +1,156 @@
+"""The engine's store on Django's models: partial texts, the terminal transition, and the reaper."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+from django.db.models import Value
+from django.db.models.functions import Concat, Length, Substr
+from django.utils.translation import gettext, override
+
+from chat.engine.store import Ending, Partial, Store
+from chat.errors import WORDS, ErrorCode
+from chat.events import Status
+from chat.models import Conversation, Generation, Message
+from chat.models.generation import LIVE_VALUES
+from chat.services.database import Database
+
+INTERRUPTED_SEQ_MARGIN = 1000
+"""How far an interrupted generation's last `seq` is put beyond the last saved one: more than a worker can have sent
+since its last save, so that no reader's cursor is ahead of the ending."""
+
+REAPED_AT_ONCE = 500
+"""Generations that one reaping ends: keeps its transaction short; the next one takes the rest."""
+
+_SAVE_GENERATION = """
+    UPDATE chat_generation SET seq = %s, status = %s, first_token_ms = %s, heartbeat = %s
+    WHERE id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')
+"""
+_SAVE_MESSAGE = """
+    UPDATE chat_message SET text = text || %s, reasoning = reasoning || %s, status = %s
+    WHERE id = (
+        SELECT message_id FROM chat_generation
+        WHERE id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')
+    )
+"""
+
+
+class DatabaseStore(Store):
+    """`owner` names this worker in the generations that it runs."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database = database
+        self.owner = owner
+
+    async def save(self, partials: Sequence[Partial]) -> None:
+        await self._database.write(self._save, partials)
+
+    async def finish(self, ending: Ending) -> bool:
+        return await self._database.write(self._finish, ending)
+
+    async def reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
+        """Ends what no worker runs any more as `interrupted`: generations without a heartbeat for so long, or, with
+        None, all of other owners. Returns their ids."""
+        reaped: list[uuid.UUID] = []
+        while batch := await self._database.write(self._reap, silent_for):
+            reaped += batch
+        return reaped
+
+    # In the writing thread
+
+    def _save(self, partials: Sequence[Partial]) -> None:
+        connection = connections[self._database.alias]
+        key = Generation._meta.pk.get_db_prep_value
+        now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
+        ids = [key(uuid.UUID(partial.generation), connection) for partial in partials]
+        with connection.cursor() as cursor:
+            # The messages first: their guard reads the generations.
+            cursor.executemany(
+                _SAVE_MESSAGE,
+                [
+                    (partial.text, partial.reasoning, partial.status.value, row, partial.epoch)
+                    for partial, row in zip(partials, ids, strict=True)
+                ],
+            )
+            cursor.executemany(
+                _SAVE_GENERATION,
+                [
+                    (partial.seq, partial.status.value, partial.first_token_ms, now, row, partial.epoch)
+                    for partial, row in zip(partials, ids, strict=True)
+                ],
+            )
+
+    def _finish(self, ending: Ending) -> bool:
+        outcome, error = ending.outcome, ending.outcome.error
+        generations = Generation.objects.using(self._database.alias)
+        changed = generations.filter(id=ending.generation, epoch=ending.epoch, status__in=LIVE_VALUES).update(
+            status=outcome.status.value,
+            seq=ending.seq,
+            heartbeat=ending.finished_at,
+            finished_at=ending.finished_at,
+            provider=ending.provider,
+            model=ending.model,
+            text_length=len(outcome.text),
+            reasoning_length=len(outcome.reasoning),
+            finish_reason=outcome.finish_reason.value if outcome.finish_reason is not None else "",
+            error_code=error.code if error is not None else "",
+            error_message=ending.error_words,
+            error_details=dict(error.details) if error is not None else {},
+            input_tokens=outcome.usage.input_tokens,
+            output_tokens=outcome.usage.output_tokens,
+            usage_estimated=outcome.usage.estimated,
+            first_token_ms=outcome.first_token_ms,
+            duration_ms=outcome.duration_ms,
+        )
+        if changed != 1:
+            return False
+        row = generations.values_list("message_id", "conversation_id", "text_offset", "reasoning_offset")
+        message, conversation, text_offset, reasoning_offset = row.get(id=ending.generation)
+        Message.objects.using(self._database.alias).filter(id=message).update(
+            text=_after_prefix("text", text_offset, outcome.text),
+            reasoning=_after_prefix("reasoning", reasoning_offset, outcome.reasoning),
+            status=outcome.status.value,
+        )
+        Conversation.objects.using(self._database.alias).filter(id=conversation).update(updated_at=ending.finished_at)
+        return True
+
+    def _reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
+        now = datetime.now(UTC)
+        dead = Generation.objects.using(self._database.alias).filter(status__in=LIVE_VALUES)
+        dead = dead.exclude(owner=self.owner) if silent_for is None else dead.filter(heartbeat__lt=now - silent_for)
+        lengths = {"message_chars": Length("message__text"), "reasoning_chars": Length("message__reasoning")}
+        batch = dead.annotate(**lengths)[:REAPED_AT_ONCE]
+        return [generation.id for generation in batch if self._interrupt(generation, now)]
+
+    def _interrupt(self, generation: Generation, now: datetime) -> bool:
+        with override(generation.language or "en"):
+            words = gettext(WORDS[ErrorCode.INTERRUPTED])
+        changed = (
+            Generation.objects.using(self._database.alias)
+            .filter(id=generation.id, epoch=generation.epoch, status__in=LIVE_VALUES, heartbeat=generation.heartbeat)
+            .update(
+                status=Status.INTERRUPTED.value,
+                epoch=generation.epoch + 1,
+                seq=generation.seq + INTERRUPTED_SEQ_MARGIN,
+                text_length=generation.message_chars - generation.text_offset,  # type: ignore[attr-defined]
+                reasoning_length=generation.reasoning_chars - generation.reasoning_offset,  # type: ignore[attr-defined]
+                error_code=ErrorCode.INTERRUPTED.value,
+                error_message=words,
+                finished_at=now,
+                duration_ms=round((generation.heartbeat - generation.created_at).total_seconds() * 1000),
+            )
+        )
+        if changed != 1:
+            return False
+        Message.objects.using(self._database.alias).filter(id=generation.message_id).update(
+            status=Status.INTERRUPTED.value
+        )
+        return True
+
+
+def _after_prefix(field: str, offset: int, text: str) -> str | Concat:
+    """The whole text of a message whose first `offset` characters are earlier generations'."""
+    return text if offset == 0 else Concat(Substr(field, 1, offset), Value(text))

@@ -1,0 +1,54 @@
+"""The demonstration models: real adapters, real loopback sockets, simulated upstreams, and no key needed."""
+
+from __future__ import annotations
+
+import secrets
+
+from chat.providers.base import Model
+from chat.providers.providers_file import Declaration, Secret
+from chat.simulators.openai_chat import OpenAIChatSimulator
+from chat.simulators.spark import SparkSimulator
+
+
+class Demonstration:
+    """Start it for its declarations; it serves until it is closed. Its credentials are made up at each start."""
+
+    def __init__(self) -> None:
+        self._api_key = secrets.token_urlsafe(16)
+        self._api_secret = secrets.token_urlsafe(16)
+        self._openai = OpenAIChatSimulator(self._api_key)
+        self._spark = SparkSimulator(self._api_key, self._api_secret)
+        self._started = False
+
+    async def start(self) -> list[Declaration]:
+        await self._openai.start()
+        await self._spark.start()
+        self._started = True
+        model = Model("demo", "Demonstration")
+        return [
+            Declaration(
+                "demo-sse",
+                "openai_chat",
+                "Demonstration (SSE)",
+                self._openai.url,
+                (model,),
+                secrets={"api_key": Secret("demonstration", self._api_key)},
+            ),
+            Declaration(
+                "demo-websocket",
+                "spark",
+                "Demonstration (WebSocket)",
+                self._spark.url,
+                (model,),
+                secrets={
+                    "app_id": Secret("demonstration", "demo"),
+                    "api_key": Secret("demonstration", self._api_key),
+                    "api_secret": Secret("demonstration", self._api_secret),
+                },
+            ),
+        ]
+
+    async def aclose(self) -> None:
+        if self._started:
+            await self._openai.aclose()
+            await self._spark.aclose()

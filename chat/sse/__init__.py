@@ -1,0 +1,1 @@
+"""Server-sent events: the reply as a stream of an HTTP answer."""

@@ -1,0 +1,112 @@
+"""An event stream as a raw ASGI answer: headers, then each event as it comes, a ping in silence.
+
+A Django view decides whether there is a stream, and hands it over as an `EventStream`; the handler serves it once
+Django has let go of the request, so that a stream holds no thread and no database connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+
+from chat.engine.producer import timestamp
+from chat.engine.reader import Delivery, Reader, ReaderDropped, Readers
+from chat.errors import RequestError
+from chat.wire.sse import encode_event
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+WRITE_BYTES = 64 * 1024
+"""One write to the connection at most: a large event goes in pieces, so that a slow client holds one piece."""
+
+
+class EventStream(HttpResponse):
+    """The answer of a view: what the handler is to stream. `attach` has a reader follow what is to be streamed."""
+
+    def __init__(
+        self, readers: Readers, attach: Callable[[Reader], Awaitable[Any]], headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(headers={**HEADERS, **(headers or {})})
+        self.readers = readers
+        self.attach = attach
+
+
+async def serve(stream: EventStream, head: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Streams until the generation has ended, the client has gone, or it has taken nothing for too long."""
+    task = asyncio.current_task()
+    assert task is not None
+    reader = stream.readers.open(lambda: _cancel(task))
+    gone = asyncio.create_task(_gone(receive))
+    gone.add_done_callback(lambda _: reader.leave())
+    try:
+        try:
+            await stream.attach(reader)
+        except RequestError as error:
+            await _refuse(error, send)
+            return
+        await send(head)
+        await _write_all(reader, send)
+    except (ReaderDropped, asyncio.CancelledError):
+        # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
+        if task.cancelling():
+            task.uncancel()
+    finally:
+        stream.readers.close(reader)
+        gone.cancel()
+
+
+async def _refuse(error: RequestError, send: Send) -> None:
+    body = msgspec.json.encode({"error": error.message, "code": error.code, "details": error.details})
+    headers = [(b"content-type", b"application/json"), (b"retry-after", b"%d" % (error.retry_after or 1))]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _write_all(reader: Reader, send: Send) -> None:
+    while True:
+        deliveries = await reader.read()
+        if reader.left:
+            return
+        if reader.ending and not deliveries:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        body = _encode(deliveries) if deliveries else _ping()
+        last = any(delivery.last for delivery in deliveries)
+        while len(body) > WRITE_BYTES:
+            await send({"type": "http.response.body", "body": body[:WRITE_BYTES], "more_body": True})
+            reader.progress()
+            body = body[WRITE_BYTES:]
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        if last:
+            return
+
+
+def _encode(deliveries: Iterable[Delivery]) -> bytes:
+    return b"".join(
+        [encode_event(entry.seq, entry.event, entry.data) for delivery in deliveries for entry in delivery.entries]
+    )
+
+
+def _ping() -> bytes:
+    return encode_event(None, "ping", b'{"timestamp":"%s"}' % timestamp(datetime.now(UTC)).encode())
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,233 @@
+"""The chat's WebSocket: commands in, the events of any number of generations out.
+
+Two tasks serve a socket: Channels' own takes the commands one by one, and one pump writes what the reader finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from channels.consumer import AsyncConsumer, get_handler_name
+from channels.exceptions import StopConsumer
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from chat import runtime
+from chat.engine.reader import Delivery, Reader, ReaderDropped
+from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
+from chat.services import nudges
+from chat.services.generations import Author
+from chat.services.identity import Identity
+from chat.services.requests import parse_send
+from chat.websocket import frames, handshake
+
+logger = logging.getLogger(__name__)
+
+GOING_AWAY = 1012
+"""Close code "service restart": the client is to come back with its cursors."""
+
+TOO_SLOW = 1008
+
+STREAMS_PER_SOCKET = 200
+"""Generations that one socket may follow at once: far more than a page shows."""
+
+
+class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
+    identity: Identity
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels' own would hop through a thread for each message, to look after connections that nothing here uses.
+        await getattr(self, get_handler_name(message))(message)
+
+    # Lifecycle
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        self._runtime = runtime.current()
+        self._reader: Reader | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._closed = self._dropped = False
+        headers = handshake.headers_of(self.scope)
+        self._language = handshake.language_of(headers)
+        subprotocols = self.scope.get("subprotocols", [])
+        subprotocol = handshake.SUBPROTOCOL if handshake.SUBPROTOCOL in subprotocols else None
+        await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
+        if not handshake.origin_allowed(headers):
+            await self._close(handshake.WRONG_ORIGIN)
+            return
+        identity = await handshake.identify(self._runtime.identities, headers, subprotocols)
+        if identity is None:
+            await self._close(handshake.SIGN_IN)
+            return
+        self.identity = identity
+        self._author = Author(identity.user, identity.language or self._language)
+        self._group = nudges.group(identity.user)
+        await self.channel_layer.group_add(self._group, self.channel_name)
+        self._reader = self._runtime.readers.open(self._drop)
+        self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        await self._leave()
+        raise StopConsumer
+
+    # Commands
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        if self._reader is None:
+            return
+        ref: Any = None
+        with translation.override(self._author.language):
+            try:
+                if message.get("text") is None:
+                    raise InvalidRequest(_("Only text frames are taken here."))
+                frame = frames.decode(message["text"])
+                ref = frame.get("ref")
+                await self._obey(frame, ref)
+            except ChatError as error:
+                await self._write(frames.refused(ref, error))
+            except Exception:
+                logger.exception("a command failed")
+                trouble = Unavailable(_("Something went wrong on our side. Please try again."))
+                await self._write(frames.refused(ref, trouble))
+
+    async def _obey(self, frame: dict[str, Any], ref: Any) -> None:
+        generations, user = self._runtime.generations, self._author.user
+        match frame.get("type", "send" if "text" in frame else None):
+            case "send":
+                await self._send_message(frame, ref)
+            case "follow":
+                await self._follow(frame)
+            case "unfollow":
+                self._followed().unfollow(_generation(frame))
+            case "stop":
+                await generations.stop(user, _generation(frame))
+            case "pause":
+                await generations.pause(user, _generation(frame))
+            case "resume":
+                await generations.resume(user, _generation(frame))
+            case "ping":
+                await self._write(frames.pong())
+            case "image":
+                raise InvalidRequest(_("This server does not take images."), status=422)
+            case _:
+                raise InvalidRequest(_("There is no such command."), {"field": "type"})
+
+    async def _send_message(self, frame: dict[str, Any], ref: Any) -> None:
+        send = parse_send(frame, message_chars=settings.CHAT_MESSAGE_CHARS)
+        self._check_room()
+        started = await self._runtime.generations.send(self._author, send)
+        start = started.start
+        await self._write(
+            frames.encode(
+                {
+                    "type": "accepted",
+                    "ref": ref,
+                    "generation": start.generation,
+                    "conversation": start.conversation,
+                    "user_message": start.user_message,
+                    "message": start.message,
+                    "provider": start.provider,
+                    "model": start.model,
+                    "upstream": start.upstream,
+                }
+            )
+        )
+        following = await self._runtime.generations.follow_started(self._followed(), started, self._author.user)
+        if following.empty:
+            await self._write(frames.end(start.generation, following.seq))
+
+    async def _follow(self, frame: dict[str, Any]) -> None:
+        generation, after = _generation(frame), frame.get("after", 0)
+        if not isinstance(after, int) or isinstance(after, bool) or after < 0:
+            raise InvalidRequest(_("The cursor is a whole number, 0 or more."), {"field": "after"}, status=422)
+        self._check_room()
+        following = await self._runtime.generations.follow(self._followed(), self._author.user, generation, after)
+        if following.empty:
+            await self._write(frames.end(generation, following.seq))
+
+    def _check_room(self) -> None:
+        if len(self._followed()) >= STREAMS_PER_SOCKET:
+            raise RequestError(_("This connection follows too many replies at once."), status=429)
+
+    def _followed(self) -> Reader:
+        assert self._reader is not None
+        return self._reader
+
+    # Nudges from the channel layer
+
+    async def conversation_changed(self, message: dict[str, Any]) -> None:
+        await self._write(frames.encode({**message, "type": "conversation"}))
+
+    # Writing
+
+    async def _pump_forever(self, reader: Reader) -> None:
+        code = TOO_SLOW
+        checked = asyncio.get_running_loop().time()
+        try:
+            while True:
+                deliveries = await reader.read()
+                for delivery in deliveries:
+                    await self._deliver(reader, delivery)
+                if deliveries:
+                    continue
+                if reader.ending:
+                    code = GOING_AWAY
+                    break
+                await self._write(frames.ping())
+                now = asyncio.get_running_loop().time()
+                if now - checked > settings.CHAT_PING_SECONDS:
+                    checked = now
+                    if not await self._runtime.identities.still_valid(self.identity):
+                        code = handshake.SIGN_IN
+                        break
+        except ReaderDropped:
+            pass
+        except asyncio.CancelledError:
+            if not self._dropped:
+                raise
+        await self._close(code)
+
+    async def _deliver(self, reader: Reader, delivery: Delivery) -> None:
+        seq = 0
+        for entry in delivery.entries:
+            await self._write(frames.event(delivery.generation, entry))
+            reader.progress()
+            seq = entry.seq
+        if delivery.last and delivery.replay:
+            await self._write(frames.end(delivery.generation, seq))
+
+    async def _write(self, text: str) -> None:
+        if not self._closed:
+            await self.send({"type": "websocket.send", "text": text})
+
+    def _drop(self) -> None:
+        """Called by the readers' sweep: this client takes nothing, so the socket is cut."""
+        self._dropped = True
+        if self._pump is not None:
+            self._pump.cancel()
+
+    # Internal
+
+    async def _close(self, code: int) -> None:
+        if not self._closed:
+            self._closed = True
+            await self.send({"type": "websocket.close", "code": code})
+
+    async def _leave(self) -> None:
+        self._closed = True
+        if self._reader is None:
+            return
+        self._runtime.readers.close(self._reader)
+        await self.channel_layer.group_discard(self._group, self.channel_name)
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+
+
+def _generation(frame: dict[str, Any]) -> str:
+    generation = frame.get("generation")
+    if not isinstance(generation, str):
+        raise InvalidRequest(_("Name the generation."), {"field": "generation"}, status=422)
+    return generation

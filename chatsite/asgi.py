@@ -1,0 +1,74 @@
+"""The ASGI application: pages, the API and its streams, the WebSocket; and the process's start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
+
+from channels.routing import URLRouter
+from django.core.asgi import get_asgi_application
+
+pages = get_asgi_application()
+
+from chat import runtime
+from chat.api.handler import ApiHandler
+from chat.websocket.routing import websocket_urlpatterns
+from chatsite.draining import drain_on_sigterm
+
+api = ApiHandler()
+sockets = URLRouter(websocket_urlpatterns)
+
+API_PREFIXES = ("/api/", "/v1/", "/healthz", "/readyz")
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if not runtime.current().started:
+        await runtime.current().start()
+    if scope["type"] == "websocket":
+        await route_socket(scope, receive, send)
+    elif scope["path"].startswith(API_PREFIXES):
+        await api(scope, receive, send)
+    else:
+        await pages(scope, receive, send)  # type: ignore[arg-type]  # Django types `send` by its own protocol
+
+
+async def route_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    try:
+        await sockets(scope, receive, send)
+    except ValueError as error:
+        if "No route found" not in str(error):
+            raise
+        await send({"type": "websocket.close", "code": 4404})
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """For servers that know it; the others start the runtime at the first request."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await runtime.current().start()
+            drain_on_sigterm(asyncio.get_running_loop())
+            settle_garbage_collector()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await runtime.current().close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def settle_garbage_collector() -> None:
+    """What the start has made lives as long as the process: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,215 @@
+"""Every setting, from the environment; README lists those that an operator meets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from csp.constants import NONCE, NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from chatsite.env import BASE_DIR, VAR_DIR, env, number, rate, seconds, secret_key, size
+
+# The process
+
+SECRET_KEY, SECRET_KEY_GENERATED = secret_key()
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+REDIS_URL = env.str("REDIS_URL", default="")
+WORKERS = env.int("WORKERS", default=1)
+ROOT_URLCONF = "chatsite.urls"
+ASGI_APPLICATION = "chatsite.asgi.application"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "allauth",
+    "allauth.account",
+    "allauth.headless",
+    "csp",
+    "chat.apps.ChatConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+"""For pages and the admin. The API has its own short chain: chat.api.handler."""
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# The database: SQLite in var/ unless DATABASE_URL names another
+
+VAR_DIR.mkdir(exist_ok=True)
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'chat.sqlite3'}")
+}
+
+
+def with_connection_options(database: dict[str, Any]) -> dict[str, Any]:
+    """SQLite: write-ahead log, and a write lock from a transaction's start (a lock taken later can fail at once)."""
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
+        }
+    database["CONN_MAX_AGE"] = 0
+    return database
+
+
+with_connection_options(DATABASES["default"])
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Groups carry nudges ("something changed in conversation X"), never tokens
+
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "capacity": 200},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 200}}
+}
+
+# Accounts
+
+AUTH_USER_MODEL = "chat.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_REDIRECT_URL = "/"
+LOGIN_URL = "account_login"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = env.str("CHAT_EMAIL_VERIFICATION", default="none")
+EMAIL_CONFIG: dict[str, Any] = env.email("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="chat@localhost")
+SESSION_COOKIE_AGE = int(timedelta(days=30).total_seconds())
+
+HEADLESS_TOKEN_STRATEGY = "allauth.headless.tokens.strategies.jwt.JWTTokenStrategy"  # noqa: S105 (a class)
+HEADLESS_JWT_ALGORITHM = "HS256"
+HEADLESS_JWT_STATEFUL_VALIDATION_ENABLED = True
+HEADLESS_JWT_ROTATE_REFRESH_TOKEN = True
+HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN = int(seconds("CHAT_ACCESS_TOKEN_SECONDS", 3600))
+HEADLESS_JWT_REFRESH_TOKEN_EXPIRES_IN = int(seconds("CHAT_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600))
+
+# Languages
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# Static files, served by the process itself
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = DEBUG
+
+# Security
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_TRUSTED_PROXY = env.bool("CHAT_TRUST_PROXY", default=False)
+if SECURE_TRUSTED_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CHAT_SECURE_COOKIES", default=SECURE_TRUSTED_PROXY)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:", "blob:"],
+        "connect-src": [SELF, "ws:", "wss:"],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+    },
+    "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/docs"],
+}
+
+# Limits; each `off` lifts one. The reasons stand beside them.
+
+CHAT_SEND_RATE = rate("CHAT_SEND_RATE", "30/m")  # sends of one user
+CHAT_LOGIN_RATE = rate("CHAT_LOGIN_RATE", "10/m")  # password attempts from one address
+CHAT_STREAMS_PER_USER = number("CHAT_STREAMS_PER_USER", 8)  # live generations of one user
+CHAT_MESSAGE_CHARS = number("CHAT_MESSAGE_CHARS", 100_000)  # one message
+CHAT_BODY_BYTES = size("CHAT_BODY_BYTES", "12MiB")  # one request body: a 10 MiB image with its frame
+CHAT_FRAME_BYTES = size("CHAT_FRAME_BYTES", "1MiB")  # one WebSocket frame from a client
+CHAT_FRAMES_WAITING = number("CHAT_FRAMES_WAITING", 64)  # client frames not yet handled: more is a flood
+CHAT_REPLY_CHARS = number("CHAT_REPLY_CHARS", 8_000_000)  # one reply; then it ends with finish_reason `length`
+CHAT_CONTEXT_CHARS = number("CHAT_CONTEXT_CHARS", 400_000)  # history sent upstream, newest turns first
+CHAT_LOG_BYTES = size("CHAT_LOG_BYTES", "2MiB")  # events of one generation; older cursors get a snapshot
+CHAT_LOG_TOTAL_BYTES = size("CHAT_LOG_TOTAL_BYTES", "256MiB")  # events of all; then the oldest ended ones go
+CHAT_LOG_SECONDS = seconds("CHAT_LOG_SECONDS", 600)  # how long a finished generation's events stay
+CHAT_DRAIN_SECONDS = seconds("CHAT_DRAIN_SECONDS", 20)  # how long a stopping worker lets generations finish
+CHAT_STALL_SECONDS = seconds("CHAT_STALL_SECONDS", 10)  # how long a reader may take no byte before it is dropped
+CHAT_PING_SECONDS = seconds("CHAT_PING_SECONDS", 15)  # silence on an event stream before a ping
+CHAT_PAUSE_SECONDS = seconds("CHAT_PAUSE_SECONDS", 300)  # how long a pause lasts before it ends by itself
+CHAT_TICK_SECONDS = seconds("CHAT_TICK_SECONDS", 0.05)  # the clock at rest
+CHAT_TICK_STRETCHED_SECONDS = seconds("CHAT_TICK_STRETCHED_SECONDS", 0.25)  # the clock under load
+CHAT_SAVE_SECONDS = seconds("CHAT_SAVE_SECONDS", 1.0)  # between two writes of the partial text
+CHAT_WRITES_WAITING = number("CHAT_WRITES_WAITING", 10_000)  # database writes not yet done: more is refused
+CHAT_READ_THREADS = env.int("CHAT_READ_THREADS", default=4)  # threads, and connections, that read the database
+CHAT_ON_DISCONNECT = env.str("CHAT_ON_DISCONNECT", default="continue")  # or `stop`
+CHAT_DISCONNECT_GRACE_SECONDS = seconds("CHAT_DISCONNECT_GRACE_SECONDS", 30)  # without readers, before `stop`
+CHAT_PROVIDERS_FILE = env.str("CHAT_PROVIDERS_FILE", default="")
+DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES
+
+# Logs
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DEBUG else "json")
+LOGGING_CONFIG = None  # chat.logs configures structlog and the standard library together

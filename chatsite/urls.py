@@ -1,0 +1,20 @@
+"""Where each path leads."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from chat.api.router import api
+from chat.pages import operations
+
+urlpatterns = [
+    path("", include("chat.pages.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("api/", api.urls),
+    path("api.json", RedirectView.as_view(url="/api/openapi.json")),
+    path("swagger/", RedirectView.as_view(url="/api/docs")),
+    path("healthz", operations.healthz),
+    path("readyz", operations.readyz),
+]

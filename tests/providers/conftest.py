@@ -1,0 +1,148 @@
+"""Upstreams as real servers on a free port, and the real adapters that talk to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from chat.events import Finish, ProviderEvent, Reasoning, Text, Usage
+from chat.providers.base import ChatRequest, Model, Params, Provider, Timeouts, Turn
+from chat.providers.http import HttptoolsTransport
+from chat.providers.openai_chat import OpenAIChat
+from chat.providers.spark import Spark
+from chat.simulators.base import Simulator
+from chat.simulators.openai_chat import OpenAIChatSimulator
+from chat.simulators.spark import SparkSimulator
+
+API_KEY = "key-of-the-tests"
+API_SECRET = "secret-of-the-tests"
+TIMEOUTS = Timeouts(connect=2.0, first_token=10.0, idle=10.0, total=20.0)
+MODELS = (Model("demo", "Demo"),)
+
+
+@dataclass
+class Reply:
+    """What one stream said, up to its end or its failure."""
+
+    events: list[ProviderEvent] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(event.delta for event in self.events if isinstance(event, Text))
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(event.delta for event in self.events if isinstance(event, Reasoning))
+
+    @property
+    def usage(self) -> Usage | None:
+        return next((event for event in reversed(self.events) if isinstance(event, Usage)), None)
+
+    @property
+    def finishes(self) -> list[Finish]:
+        return [event for event in self.events if isinstance(event, Finish)]
+
+
+def question(model: str, text: str = "How are you?", **params: float | None) -> ChatRequest:
+    return ChatRequest(model, (Turn("user", text),), Params(**params), user="u" * 32)
+
+
+async def read(provider: Provider, request: ChatRequest, reply: Reply | None = None) -> Reply:
+    """Reads the stream to its end; a `reply` handed in keeps what came before a failure."""
+    reply = reply if reply is not None else Reply()
+    async with aclosing(provider.stream(request)) as events:
+        async for event in events:
+            reply.events.append(event)
+    return reply
+
+
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Waits for what happens on the other side of a socket."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def spark_for(
+    url: str, *, id: str = "spark", secret: str = API_SECRET, retries: int = 0, fallback: tuple[str, ...] = ()
+) -> Spark:
+    return Spark(
+        id,
+        "Spark",
+        MODELS,
+        TIMEOUTS,
+        retries,
+        fallback,
+        base_url=url,
+        app_id="a1b2c3d4",
+        api_key=API_KEY,
+        api_secret=secret,
+    )
+
+
+def openai_for(url: str, client: httpx.AsyncClient, *, api_key: str = API_KEY) -> OpenAIChat:
+    return OpenAIChat("openai", "OpenAI", MODELS, TIMEOUTS, 0, (), base_url=url, api_key=api_key, client=client)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+async def spark_simulator() -> AsyncIterator[SparkSimulator]:
+    simulator = SparkSimulator(API_KEY, API_SECRET)
+    await simulator.start()
+    yield simulator
+    await simulator.aclose()
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One line of the contract's table: a simulator, and the adapter that speaks to it."""
+
+    name: str
+    simulator: Callable[[], Simulator]
+    provider: Callable[[str, httpx.AsyncClient], Provider]
+    wrong_key: Callable[[str, httpx.AsyncClient], Provider]
+
+
+ADAPTERS = (
+    Adapter(
+        "spark",
+        lambda: SparkSimulator(API_KEY, API_SECRET),
+        lambda url, client: spark_for(url),
+        lambda url, client: spark_for(url, secret="another-secret"),
+    ),
+    Adapter(
+        "openai_chat",
+        lambda: OpenAIChatSimulator(API_KEY),
+        lambda url, client: openai_for(url, client),
+        lambda url, client: openai_for(url, client, api_key="another-key"),
+    ),
+)
+
+
+@dataclass
+class Rig:
+    adapter: Adapter
+    simulator: Simulator
+    provider: Provider
+    client: httpx.AsyncClient
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
+async def rig(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> AsyncIterator[Rig]:
+    adapter: Adapter = request.param
+    simulator = adapter.simulator()
+    await simulator.start()
+    provider = adapter.provider(simulator.url, client)
+    yield Rig(adapter, simulator, provider, client)
+    await provider.aclose()
+    await simulator.aclose()
