@@ -3,8 +3,8 @@
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
-# How long uvicorn lets a stopping worker go on: longer than CHAT_DRAIN_SECONDS, which ends the replies themselves.
-GRACE_SECONDS ?= 60
+# How long uvicorn waits for open connections once the replies have ended, or CHAT_DRAIN_SECONDS have: no reply is cut.
+GRACE_SECONDS ?= 30
 PY := .venv/bin/python
 PYTEST_ARGS ?=
 
@@ -17,7 +17,7 @@ run serve: export MALLOC_TRIM_THRESHOLD_ = 131072
 
 # One process, whatever WORKERS says in the environment. `exec`: a signal to make reaches the server itself.
 run: export WORKERS = 1
-run: unexport WEB_CONCURRENCY
+run: export WEB_CONCURRENCY = 1
 run: setup
 	@$(PY) manage.py migrate --noinput
 	@exec $(PY) manage.py rundaphne --host "$(HOST)" --port "$(PORT)"
@@ -26,9 +26,11 @@ serve: export WORKERS := $(WORKERS)
 serve: setup
 	@$(PY) manage.py migrate --noinput
 	@$(PY) manage.py collectstatic --noinput --verbosity 0
+	@echo "Serving on http://$(HOST):$(PORT)/ (stop with Ctrl-C)"
 	@exec .venv/bin/uvicorn chatsite.asgi:application --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)" \
-	  --loop uvloop --http httptools --ws websockets-sansio --lifespan on --no-access-log \
-	  --no-server-header --no-proxy-headers --timeout-graceful-shutdown "$(GRACE_SECONDS)"
+	  --loop uvloop --http httptools --lifespan on --backlog 2048 --no-access-log --no-server-header --no-proxy-headers \
+	  --ws websockets-sansio --ws-max-size 1048576 --ws-per-message-deflate false --ws-ping-interval 20 \
+	  --timeout-graceful-shutdown "$(GRACE_SECONDS)"
 
 # pytest stays the last: its summary closes the run.
 test: setup-dev

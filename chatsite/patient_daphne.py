@@ -21,6 +21,9 @@ from chat import runtime
 from chatsite.asgi import settle_garbage_collector
 
 
+STANDARD_CODES = range(1001, 1015)
+
+
 @implementer(IPushProducer)
 class _Brake:
     """Told by the connection when its buffer is full (64 KiB) and when it has room again."""
@@ -71,6 +74,10 @@ class PatientServer(Server):  # type: ignore[misc]
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         if protocol not in self._brakes and message["type"] in ("websocket.accept", "http.response.body"):
             self._brakes[protocol] = self._brake(protocol)
+        if message["type"] == "websocket.close" and message.get("code", 1000) in STANDARD_CODES:
+            # autobahn's public call takes no standard code but 1000.
+            protocol.sendCloseFrame(code=message["code"], isReply=False)
+            return
         await super().handle_reply(protocol, message)
         brake = self._brakes.get(protocol)
         if brake is not None and not brake.room.is_set():

@@ -8,6 +8,7 @@ from typing import Any
 from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from chat import logs
 from chatsite.env import BASE_DIR, VAR_DIR, env, number, rate, seconds, secret_key, size
 
 # The process
@@ -124,6 +125,16 @@ LOGIN_URL = "account_login"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = env.str("CHAT_EMAIL_VERIFICATION", default="none")
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_LOGOUT_ON_GET = False  # a link, or a picture's address, must not sign anybody out
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_SESSION_REMEMBER = True  # asks nothing: a session lasts SESSION_COOKIE_AGE
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# The page and the API count password attempts by the same rate; an account's own limit stays unless all is lifted.
+_LOGIN_RATE = rate("CHAT_LOGIN_RATE", "10/m")
+ACCOUNT_RATE_LIMITS = {"login": f"{_LOGIN_RATE}/ip"} if _LOGIN_RATE else {"login": None, "login_failed": None}
+# Behind the proxy, the last address of X-Forwarded-For is the one that it saw itself.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.bool("CHAT_TRUST_PROXY", default=False) else 0
 EMAIL_CONFIG: dict[str, Any] = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="chat@localhost")
@@ -135,6 +146,14 @@ HEADLESS_JWT_STATEFUL_VALIDATION_ENABLED = True
 HEADLESS_JWT_ROTATE_REFRESH_TOKEN = True
 HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN = int(seconds("CHAT_ACCESS_TOKEN_SECONDS", 3600))
 HEADLESS_JWT_REFRESH_TOKEN_EXPIRES_IN = int(seconds("CHAT_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600))
+
+UNFOLD = {
+    "SITE_TITLE": _("Chat: administration"),
+    "SITE_HEADER": _("Chat: administration"),
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "forum",
+    "SHOW_HISTORY": False,
+}
 
 # Languages
 
@@ -213,3 +232,4 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DEBUG else "json")
 LOGGING_CONFIG = None  # chat.logs configures structlog and the standard library together
+logs.configure(LOG_FORMAT, DEBUG)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from ninja import Router
+from ninja import Router, Status
 
 from chat import runtime
 from chat.api.authentication import identity_of
@@ -32,9 +32,9 @@ async def index(request: HttpRequest, cursor: str | None = None, limit: int = PA
 
 
 @router.post("", response={201: ConversationRecord, **ERRORS})
-async def create(request: HttpRequest) -> tuple[int, ConversationRecord]:
+async def create(request: HttpRequest) -> Status[ConversationRecord]:
     fields = _fields(json_object(request, required=False))
-    return 201, await runtime.current().conversations.create(identity_of(request).user, fields)
+    return Status(201, await runtime.current().conversations.create(identity_of(request).user, fields))
 
 
 @router.get("/{id}", response={200: ConversationRecord, **ERRORS})

@@ -10,7 +10,7 @@ from ninja import Router
 from chat import runtime
 from chat.api.authentication import author_of, identity_of
 from chat.api.bodies import json_object
-from chat.api.replies import answer
+from chat.api.replies import answer, json_response
 from chat.api.schemas import ErrorBody, ReplyBody, StartBody
 from chat.engine.reader import Reader
 from chat.errors import InvalidRequest
@@ -36,8 +36,9 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
 
 
 @router.get("/generations/{id}", response={200: GenerationRecord, **ERRORS})
-async def show(request: HttpRequest, id: str) -> GenerationRecord:
-    return await runtime.current().generations.get(identity_of(request).user, id)
+async def show(request: HttpRequest, id: str) -> HttpResponse:
+    # Encoded here: a reply may be megabytes, and the framework's way would copy it several times.
+    return json_response(200, await runtime.current().generations.get(identity_of(request).user, id))
 
 
 @router.get("/generations/{id}/events")

@@ -27,7 +27,8 @@ DRAIN_RETRY_SECONDS = 5
 """What a client that is refused while this worker drains is told to wait."""
 
 LAST_WORDS_SECONDS = 1.0
-"""How long readers have to take their terminal events before a drained worker closes their connections."""
+"""How long readers have to take their terminal events before a drained worker closes their connections, and how long
+the connections then have to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Engine:
             producer.interrupt()
         await self._wait_for_producers(None)
         await self.readers.served(LAST_WORDS_SECONDS)
-        self.readers.end_all()
+        await self.readers.end_all(LAST_WORDS_SECONDS)
 
     async def aclose(self) -> None:
         """Ends what is left and the engine's own tasks."""

@@ -192,9 +192,14 @@ class Readers:
                 return
             await asyncio.sleep(SERVED_CHECK_SECONDS)
 
-    def end_all(self) -> None:
+    async def end_all(self, seconds: float) -> None:
+        """Has every connection end, and waits, at most so long, until they have."""
         for reader in list(self._readers):
             reader.end()
+        for _ in range(round(seconds / SERVED_CHECK_SECONDS)):
+            if not self._readers:
+                return
+            await asyncio.sleep(SERVED_CHECK_SECONDS)
 
     def __len__(self) -> int:
         return len(self._readers)

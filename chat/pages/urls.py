@@ -1,4 +1,4 @@
-"""The browser's pages."""
+"""Where the browser's pages are."""
 
 from django.urls import path
 

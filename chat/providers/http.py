@@ -7,24 +7,61 @@ connections. Bodies are asked for uncompressed: a relay must not wait in a decom
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Self
 
 import httptools
 import httpx
 
 from chat.providers.base import Pace, Unpaced
-from chat.providers.transport import PacedConnection
+from chat.providers.transport import ConnectionDied, PacedConnection
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a response's status line and headers: more is no HTTP server of good will."""
+"""Bytes of a response's status line and headers, and of framing without content in its body: more is no HTTP server
+of good will."""
 
 DEFAULT_CONNECT_SECONDS = 5.0
+USER_AGENT = b"chatsite"
+"""Gateways refuse requests without one."""
+
 _PORTS = {"http": 80, "https": 443}
+_OWN_HEADERS = frozenset({b"connection", b"accept-encoding", b"content-length", b"transfer-encoding"})
+
+
+class NoAnswer(httpx.RemoteProtocolError):
+    """The server closed the connection before the first byte of its answer."""
+
+
+class CutShort(httpx.RemoteProtocolError):
+    """The server closed the connection in mid-answer."""
+
+
+_HTTPX: Mapping[type[Exception], tuple[type[httpx.TransportError], str]] = {
+    TimeoutError: (httpx.ConnectTimeout, "no connection in time"),
+    ConnectionDied: (httpx.ReadError, "the connection died"),
+    httptools.HttpParserError: (httpx.RemoteProtocolError, "the answer is not HTTP"),
+    httptools.HttpParserUpgrade: (httpx.RemoteProtocolError, "the server wants another protocol"),
+    OSError: (httpx.ConnectError, "no connection"),  # refused, unknown host, a TLS handshake that failed
+    UnicodeError: (httpx.ConnectError, "no such host"),  # a name that DNS cannot hold
+}
+"""What the lower layers raise, and what it is to httpx; the first match counts."""
+
+
+def _as_httpx(error: Exception) -> httpx.TransportError:
+    for kind, (exception, words) in _HTTPX.items():
+        if isinstance(error, kind):
+            return exception(words)
+    raise error
 
 
 class HttptoolsTransport(httpx.AsyncBaseTransport):
-    """Takes the pace from `request.extensions["pace"]`. Raises httpx's own exceptions."""
+    """Takes the pace from `request.extensions["pace"]` and the seconds to connect from
+    `request.extensions["timeout"]["connect"]`; waits for the answer as long as the caller does.
+
+    Raises httpx's exceptions: ConnectTimeout, ConnectError, ReadError for a reset, RemoteProtocolError for what is not
+    HTTP (NoAnswer and CutShort where the server closed too early), LocalProtocolError, UnsupportedProtocol.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -33,27 +70,26 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         pace: Pace = request.extensions.get("pace") or Unpaced()
         seconds = request.extensions.get("timeout", {}).get("connect") or DEFAULT_CONNECT_SECONDS
         body = await request.aread()
-        connection = await self._connect(request, pace, seconds)
+        head = _head(request, len(body))
+        connection = await self._connect(request.url, pace, seconds)
         exchange = _Exchange(connection)
         try:
-            connection.write(_head(request, len(body)) + body)
+            connection.write(head + body)
             await exchange.read_head()
         except BaseException:
             await connection.aclose()
             raise
         return httpx.Response(exchange.status, headers=exchange.headers, stream=exchange)
 
-    async def _connect(self, request: httpx.Request, pace: Pace, seconds: float) -> PacedConnection:
-        url = request.url
+    async def _connect(self, url: httpx.URL, pace: Pace, seconds: float) -> PacedConnection:
+        if url.scheme not in _PORTS:
+            raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https")
         tls = self._tls_context() if url.scheme == "https" else None
+        port = url.port or _PORTS[url.scheme]
         try:
-            return await PacedConnection.connect(
-                url.host, url.port or _PORTS[url.scheme], tls=tls, pace=pace, timeout=seconds
-            )
-        except TimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time", request=request) from error
-        except OSError as error:
-            raise httpx.ConnectError("no connection", request=request) from error
+            return await PacedConnection.connect(url.host, port, tls=tls, pace=pace, timeout=seconds)
+        except (OSError, UnicodeError) as error:
+            raise _as_httpx(error) from error
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -68,52 +104,62 @@ class _Exchange(httpx.AsyncByteStream):
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
-        self._head_size = 0
+        self._framing = 0
         self._head_done = False
         self._complete = False
+        self._failure: httpx.TransportError | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
 
     async def read_head(self) -> None:
         while not self._head_done:
-            data = await self._read()
-            if not data:
-                raise httpx.RemoteProtocolError("the server closed the connection without an answer")
-            self._head_size += len(data)
-            self._feed(data)
-            if not self._head_done and self._head_size > MAX_HEAD:
-                raise httpx.RemoteProtocolError("the answer's head is too large")
+            if self._failure is not None:
+                raise self._failure
+            if not await self._feed():
+                raise CutShort("half a head") if self._framing else NoAnswer("no answer")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            if self._body:
-                chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-                self._body.clear()
-                yield chunk
+    # An object rather than a generator: a generator that is left in the middle would be closed by a task of its own.
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._body:
             if self._complete:
-                return
-            data = await self._read()
-            if data:
-                self._feed(data)
-            elif self._ends_with_connection():
-                return
-            else:
-                raise httpx.ReadError("the server closed the connection in mid-answer")
+                raise StopAsyncIteration
+            # Only now: what came whole before a failure has been handed out.
+            if self._failure is not None:
+                raise self._failure
+            if not await self._feed():
+                if self._ends_with_connection():
+                    raise StopAsyncIteration
+                raise CutShort("the server closed the connection in mid-answer")
+        chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        return chunk
 
     async def aclose(self) -> None:
         await self._connection.aclose()
 
-    async def _read(self) -> bytes:
+    async def _feed(self) -> bool:
+        """Parses what has come; False at the connection's end."""
         try:
-            return await self._connection.read()
-        except OSError as error:
-            raise httpx.ReadError("the connection died") from error
-
-    def _feed(self, data: bytes) -> None:
+            data = await self._connection.read()
+        except ConnectionDied as error:
+            raise _as_httpx(error) from error
+        if not data:
+            return False
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            raise httpx.RemoteProtocolError("the answer is not HTTP") from error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._failure = _as_httpx(error)
+        if self._body:
+            self._framing = 0
+        else:
+            self._framing += len(data)
+            if self._framing > MAX_HEAD and not self._complete:
+                self._failure = httpx.RemoteProtocolError("a head or a chunk's frame without end")
+        return True
 
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _value in self.headers}
@@ -122,9 +168,12 @@ class _Exchange(httpx.AsyncByteStream):
     # httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        if not self._head_done:  # else a trailer
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if self._head_done:
+            return  # a second answer, that nobody asked for
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self._head_done = True
@@ -132,7 +181,8 @@ class _Exchange(httpx.AsyncByteStream):
             self.headers.clear()
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
+        if not self._complete:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         if self._head_done:
@@ -140,11 +190,19 @@ class _Exchange(httpx.AsyncByteStream):
 
 
 def _head(request: httpx.Request, body_size: int) -> bytes:
-    lines = [f"{request.method} {request.url.raw_path.decode('ascii')} HTTP/1.1".encode()]
-    for name, value in request.headers.raw:
-        if name.lower() not in (b"connection", b"accept-encoding", b"content-length", b"transfer-encoding"):
-            lines.append(name + b": " + value)
-    lines += [b"Connection: close", b"Accept-Encoding: identity", b"Content-Length: %d" % body_size]
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _OWN_HEADERS]
+    if "user-agent" not in request.headers:
+        headers.append((b"User-Agent", USER_AGENT))
+    headers += [
+        (b"Connection", b"close"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Content-Length", b"%d" % body_size),
+    ]
+    lines += [name + b": " + value for name, value in headers]
+    # A line end inside a header, say in a key that was pasted with one, would make two headers of it.
+    if any(character in line for line in lines for character in (b"\r", b"\n", b"\0")):
+        raise httpx.LocalProtocolError("a header of the request holds a line end")
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

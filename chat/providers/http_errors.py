@@ -9,8 +9,10 @@ from collections.abc import Mapping
 import httpx
 
 from chat.errors import ErrorCode, UpstreamError
+from chat.providers.http import CutShort, NoAnswer
 
 LONGEST_RETRY_AFTER = 24 * 3600.0
+"""Seconds: a longer wait means the same to us, and some numbers are none."""
 
 _STATUS: Mapping[int, ErrorCode] = {
     401: ErrorCode.UPSTREAM_AUTH,
@@ -22,21 +24,21 @@ _STATUS: Mapping[int, ErrorCode] = {
 }
 
 
-def of_status(status: int, headers: httpx.Headers, *, provider: str) -> UpstreamError:
-    """For an answer that is not 200. Only 429 and 5xx (and 408, 409) are worth a further attempt."""
+def code_of_status(status: int) -> ErrorCode:
+    """For a status other than 200."""
     if status in _STATUS:
-        code = _STATUS[status]
-    elif status >= 500:
-        code = ErrorCode.UPSTREAM_UNAVAILABLE
-    elif status >= 400:
-        code = ErrorCode.UPSTREAM_REJECTED
-    else:
-        code = ErrorCode.UPSTREAM_PROTOCOL
-    again = code in (ErrorCode.UPSTREAM_UNAVAILABLE, ErrorCode.UPSTREAM_RATE_LIMITED)
+        return _STATUS[status]
+    if status >= 500:
+        return ErrorCode.UPSTREAM_UNAVAILABLE
+    return ErrorCode.UPSTREAM_REJECTED if status >= 400 else ErrorCode.UPSTREAM_PROTOCOL
+
+
+def of_status(status: int, headers: httpx.Headers, *, provider: str) -> UpstreamError:
+    """For an answer that is not 200. Only 429 and 5xx are worth a further attempt."""
     return UpstreamError(
-        code,
+        code_of_status(status),
         details={"provider": provider, "status": status},
-        attempt_again=again,
+        attempt_again=status == 429 or status >= 500,
         retry_after=retry_after(headers),
     )
 
@@ -46,15 +48,15 @@ def of_exception(error: httpx.HTTPError, *, provider: str, answered: bool) -> Up
     details = {"provider": provider}
     if isinstance(error, httpx.TimeoutException):
         return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, details=details, attempt_again=not answered)
-    if isinstance(error, httpx.NetworkError):
+    if isinstance(error, httpx.NetworkError | NoAnswer):
         return UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, details=details, attempt_again=not answered)
-    if isinstance(error, httpx.RemoteProtocolError) and not answered:
-        return UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, details=details, attempt_again=True)
+    if isinstance(error, CutShort):
+        return UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, details=details)
     return UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details=details)
 
 
 def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds: from a number, or from a date."""
+    """Seconds, from a number or from a date (RFC 9110, 10.2.3); None where there is no sense in it."""
     value = headers.get("retry-after")
     if value is None:
         return None
@@ -64,5 +66,8 @@ def retry_after(headers: httpx.Headers) -> float | None:
         moment = email.utils.parsedate_tz(value)
         if moment is None:
             return None
-        seconds = email.utils.mktime_tz(moment) - time.time()
-    return seconds if 0 <= seconds <= LONGEST_RETRY_AFTER else None
+        try:
+            seconds = max(0.0, email.utils.mktime_tz(moment) - time.time())
+        except (ValueError, OverflowError):
+            return None
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds >= 0 else None

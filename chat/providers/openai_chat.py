@@ -6,6 +6,7 @@ interface, vLLM, llama.cpp and Ollama are seen to send. Unknown fields are ignor
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -16,14 +17,17 @@ import msgspec
 
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Usage
-from chat.providers import http_errors
+from chat.providers import http_errors, openai_errors
 from chat.providers.base import ChatRequest, Model, Provider, Timeouts
 from chat.providers.http import open_response
 from chat.providers.text import TextJoiner
 from chat.wire.sse import ServerSentEvent, SSEDecoder, SSELimitExceeded
 
 MAX_ERROR_BODY = 64 * 1024
-"""Bytes read of an error's body, to tell an empty purse from a busy hour."""
+"""Bytes read of an error's body, to tell an empty purse from a busy hour …"""
+
+ERROR_BODY_SECONDS = 5.0
+"""… and how long it is waited for: the status alone says enough."""
 
 _FINISH = {
     "length": FinishReason.LENGTH,
@@ -32,8 +36,11 @@ _FINISH = {
     "content_filter": FinishReason.CONTENT_FILTER,
     "sensitive": FinishReason.CONTENT_FILTER,
 }
+"""Whatever else an upstream calls it (`stop`, `normal`, `eos`, `tool_calls` …) is a stop."""
+
 _UNFINISHED = frozenset({"", "null"})
-_CUT_SHORT = frozenset({"insufficient_system_resource", "network_error", "abort", "aborted"})
+_CUT_SHORT = frozenset({"insufficient_system_resource", "network_error", "abort", "aborted", "error"})
+_BLANK = b" \t\r\n"
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -52,7 +59,7 @@ class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     finish_reason: str | None = None
     usage: _Usage | None = None
-    index: int = 0
+    index: int | None = 0
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -127,9 +134,9 @@ class OpenAIChat(Provider):
                 body[name] = value
         if request.user:
             body["user"] = request.user
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        headers = {b"Content-Type": b"application/json", b"Accept": b"text/event-stream"}
         if self._api_key is not None:
-            headers["Authorization"] = f"Bearer {self._api_key}"
+            headers[b"Authorization"] = b"Bearer " + self._api_key.encode()
         return httpx.Request(
             "POST",
             self._url,
@@ -141,24 +148,25 @@ class OpenAIChat(Provider):
     async def _check(self, response: httpx.Response) -> None:
         """Raises UpstreamError for an answer that is no stream."""
         encoded = response.headers.get("content-encoding", "identity").lower() != "identity"
-        if response.status_code == 200 and not encoded and "json" not in response.headers.get("content-type", ""):
-            return
+        if response.status_code != 200:
+            error = http_errors.of_status(response.status_code, response.headers, provider=self.id)
+            raise error if encoded else openai_errors.refine(error, await _error_body(response))
         if encoded:
             raise UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details={"provider": self.id})
-        body = bytearray()
-        async for chunk in response.stream:  # type: ignore[union-attr]
-            body += chunk
-            if len(body) > MAX_ERROR_BODY:
-                break
-        if response.status_code == 200:
-            raise _of_error_object(_error_in(bytes(body)), self.id)
-        error = http_errors.of_status(response.status_code, response.headers, provider=self.id)
-        words = _words_of(_error_in(bytes(body)))
-        if "insufficient_quota" in words or "exceeded_current_quota" in words:
-            error = UpstreamError(ErrorCode.UPSTREAM_AUTH, details=error.details)
-        elif response.status_code in (400, 403) and _speaks_of_content(words):
-            error = UpstreamError(ErrorCode.CONTENT_FILTERED, details=error.details)
-        raise error
+
+
+async def _error_body(response: httpx.Response) -> bytes:
+    """Its beginning: as much as comes in time."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ERROR_BODY_SECONDS):
+            async for chunk in response.stream:  # type: ignore[union-attr]
+                body += chunk
+                if len(body) > MAX_ERROR_BODY:
+                    break
+    except (httpx.HTTPError, TimeoutError):
+        return b""
+    return bytes(body)
 
 
 class _Reply:
@@ -171,9 +179,21 @@ class _Reply:
         self._reasoning = TextJoiner()
         self._finish: FinishReason | None = None
         self._usage: _Usage | None = None
+        self._begun = False
+        # A body that is one JSON object, in place of a stream: an error with status 200, whatever its content type.
+        self._object: bytearray | None = None
         self.done = False
 
     def read(self, chunk: bytes) -> Iterator[ProviderEvent]:
+        if not self._begun and (start := chunk.lstrip(_BLANK)):
+            self._begun = True
+            if start.startswith(b"{"):
+                self._object = bytearray()
+        if self._object is not None:
+            self._object += chunk
+            if len(self._object) > MAX_ERROR_BODY:
+                raise self._broken()
+            return iter(())
         try:
             blocks = self._decoder.decode(chunk)
         except SSELimitExceeded:
@@ -182,16 +202,27 @@ class _Reply:
 
     def end(self, mark_required: bool) -> Iterator[ProviderEvent]:
         """The connection has ended, or the end mark has come."""
+        if self._object is not None:
+            raise self._refused(bytes(self._object))
         if not self.done:
-            blocks = [block for block in self._decoder.flush() if _is_whole(block.data)]
-            yield from self._events(blocks)
+            yield from self._events(self._unended())
+        if lone := self._reasoning.flush():
+            yield Reasoning(lone)
         if lone := self._text.flush():
             yield Text(lone)
         if (self._finish is None and not self.done) or (mark_required and not self.done):
             raise self._broken()
-        if self._usage is not None:
-            yield Usage(self._usage.prompt_tokens or 0, self._usage.completion_tokens or 0)
+        usage = self._usage
+        if usage is not None and not (usage.prompt_tokens is None and usage.completion_tokens is None):
+            yield Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0)
         yield Finish(self._finish or FinishReason.STOP)
+
+    def _unended(self) -> list[ServerSentEvent]:
+        """The last block, where only its empty line is missing."""
+        try:
+            return [block for block in self._decoder.flush() if _is_whole(block.data)]
+        except SSELimitExceeded:
+            raise self._broken() from None
 
     def _events(self, blocks: list[ServerSentEvent]) -> Iterator[ProviderEvent]:
         for block in blocks:
@@ -201,15 +232,15 @@ class _Reply:
                 return
             if not data.strip():
                 continue
+            if block.event == "error":
+                raise openai_errors.of_object(openai_errors.error_in(data), provider=self._provider)
             chunk = self._parse(data)
-            if chunk.error or (isinstance(chunk.code, int) and chunk.code and not chunk.choices):
-                raise _of_error_object(chunk.error or {"code": chunk.code}, self._provider)
+            if chunk.error or (chunk.code and not chunk.choices):
+                raise self._refused(data)
             if chunk.usage is not None:
                 self._usage = chunk.usage
-            if block.event == "error":
-                raise _of_error_object({}, self._provider)
             for choice in chunk.choices or ():
-                if choice.index == 0:
+                if not choice.index:  # of several answers, the first
                     yield from self._choice(choice)
 
     def _choice(self, choice: _Choice) -> Iterator[ProviderEvent]:
@@ -234,15 +265,19 @@ class _Reply:
     def _parse(self, data: str) -> _Chunk:
         try:
             return _decode_chunk(data)
-        except (msgspec.DecodeError, UnicodeEncodeError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return self._parse_leniently(data)
 
     def _parse_leniently(self, data: str) -> _Chunk:
         """The standard library reads lone surrogates, which some upstreams send by splitting a pair."""
         try:
             return msgspec.convert(json.loads(data), _Chunk, strict=False)
-        except (ValueError, msgspec.ValidationError):
+        except (ValueError, RecursionError, msgspec.ValidationError):
             raise self._broken() from None
+
+    def _refused(self, data: bytes | str) -> UpstreamError:
+        error = openai_errors.error_in(data)
+        return self._broken() if error is None else openai_errors.of_object(error, provider=self._provider)
 
     def _broken(self) -> UpstreamError:
         return UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details={"provider": self._provider})
@@ -254,42 +289,6 @@ def _is_whole(data: str) -> bool:
         return True
     try:
         msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True
-
-
-def _error_in(body: bytes) -> Any:
-    try:
-        parsed = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return {}
-    return parsed.get("error", parsed) if isinstance(parsed, dict) else {}
-
-
-def _words_of(error: Any) -> str:
-    """The error's machine-readable words, to recognise it by."""
-    if not isinstance(error, dict):
-        return str(error).lower()
-    return " ".join(str(error.get(name, "")) for name in ("type", "code", "message")).lower()
-
-
-def _speaks_of_content(words: str) -> bool:
-    return any(sign in words for sign in ("content_filter", "content_policy", "datainspection", "unsafe"))
-
-
-def _of_error_object(error: Any, provider: str) -> UpstreamError:
-    """An `error` object where the stream should be, or in it."""
-    words = _words_of(error)
-    details = {"provider": provider}
-    if not words.strip():
-        return UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details=details)
-    if _speaks_of_content(words):
-        return UpstreamError(ErrorCode.CONTENT_FILTERED, details=details)
-    if any(sign in words for sign in ("rate_limit", "rate limit", "too many", "429", "overloaded_rate")):
-        return UpstreamError(ErrorCode.UPSTREAM_RATE_LIMITED, details=details, attempt_again=True)
-    if any(sign in words for sign in ("invalid_api_key", "authentication", "insufficient_quota", "permission")):
-        return UpstreamError(ErrorCode.UPSTREAM_AUTH, details=details)
-    if "invalid_request" in words or "context_length" in words:
-        return UpstreamError(ErrorCode.UPSTREAM_REJECTED, details=details)
-    return UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, details=details, attempt_again=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chat.providers.base import Model, Timeouts
 
@@ -15,6 +17,12 @@ COMMON_KEYS = frozenset({"kind", "label", "base_url", "models", "fallback", "tim
 SECRET_KEYS = frozenset({"api_key", "api_secret", "app_id"})
 DEFAULT_RETRIES = 2
 RETRIES_MOST = 10
+PROVIDER_CHARS = 100
+MODEL_CHARS = 200
+"""Of an id: what the database keeps of it."""
+
+SECRET_CHARS = 16 * 1024
+"""Read of a secret's file: far more than any key has."""
 
 
 class ProvidersFileError(ValueError):
@@ -40,13 +48,25 @@ class Secret:
         if kind == "none":
             return None
         if kind == "env":
-            if not environment.get(name):
-                raise MissingSecret(f"the environment variable {name} is not set")
-            return environment[name]
-        try:
-            return Path(name).read_text(encoding="utf-8").strip()
-        except OSError:
-            raise MissingSecret(f"the file {name} cannot be read") from None
+            value, place = environment.get(name, "").strip(), f"the environment variable {name}"
+            if not value:
+                raise MissingSecret(f"{place} is not set")
+        else:
+            value, place = _content(name), f"the file {name}"
+            if not value:
+                raise MissingSecret(f"{place} is empty")
+        # It goes into a header or an address, where a line break would be a hole.
+        if not (value.isascii() and value.isprintable()):
+            raise MissingSecret(f"{place} holds characters that no key has")
+        return value
+
+
+def _content(path: str) -> str:
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(SECRET_CHARS).strip()
+    except (OSError, UnicodeDecodeError):
+        raise MissingSecret(f"the file {path} cannot be read") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,9 @@ def read(path: str | os.PathLike[str]) -> list[Declaration]:
         raise ProvidersFileError(f"{path}: cannot be read ({error.strerror}). Set CHAT_PROVIDERS_FILE.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProvidersFileError(f"{path}: is not TOML: {error}") from None
+    unknown = document.keys() - {"providers"}
+    if unknown:
+        raise ProvidersFileError(f"{path}: {min(unknown)!r} is unknown. Everything stands under [providers.NAME].")
     tables = document.get("providers")
     if not isinstance(tables, dict) or not tables:
         raise ProvidersFileError(f"{path}: declares no provider. Add a table such as [providers.openai].")
@@ -82,8 +105,11 @@ def read(path: str | os.PathLike[str]) -> list[Declaration]:
         for name in declaration.fallback:
             if name not in names:
                 raise ProvidersFileError(
-                    f"{path}: [providers.{declaration.id}] fallback names {name!r}, which is not declared."
+                    f"{path}: [providers.{declaration.id}] fallback names {name!r}, which is not declared. "
+                    f"Declared are {', '.join(names)}."
                 )
+            if name == declaration.id:
+                raise ProvidersFileError(f"{path}: [providers.{name}] fallback names itself. Name another provider.")
     return declarations
 
 
@@ -93,6 +119,8 @@ class _Table:
     def __init__(self, path: str, name: str, table: Any) -> None:
         self.path = path
         self.name = name
+        if not 0 < len(name) <= PROVIDER_CHARS:
+            raise self.error("", f"must have a name of 1 to {PROVIDER_CHARS} characters.")
         if not isinstance(table, dict):
             raise self.error("", "is not a table.")
         self.table: dict[str, Any] = table
@@ -103,7 +131,7 @@ class _Table:
     def text(self, key: str, default: str | None = None) -> str:
         value = self.table.get(key, default)
         if not isinstance(value, str) or not value:
-            raise self.error(key, "must be a text.")
+            raise self.error(key, "is missing." if key not in self.table else "must be a text that is not empty.")
         return value
 
 
@@ -118,7 +146,7 @@ def _declaration(table: _Table) -> Declaration:
         id=table.name,
         kind=table.text("kind"),
         label=table.text("label", table.name),
-        base_url=table.text("base_url"),
+        base_url=_base_url(table),
         models=_models(table),
         secrets={key: _secret(table, key) for key in sorted(SECRET_KEYS & table.table.keys())},
         options={key: value for key, value in table.table.items() if key not in COMMON_KEYS and key not in SECRET_KEYS},
@@ -132,7 +160,14 @@ def _models(table: _Table) -> tuple[Model, ...]:
     models = table.table.get("models")
     if not isinstance(models, list) or not models:
         raise table.error("models", 'must be a list with at least one model, such as ["gpt-x"].')
-    return tuple(_model(table, model) for model in models)
+    known = tuple(_model(table, model) for model in models)
+    ids = [model.id for model in known]
+    for model_id in ids:
+        if ids.count(model_id) > 1:
+            raise table.error("models", f"holds {model_id!r} twice. Remove one.")
+        if len(model_id) > MODEL_CHARS:
+            raise table.error("models", f"holds an id of more than {MODEL_CHARS} characters.")
+    return known
 
 
 def _model(table: _Table, model: Any) -> Model:
@@ -143,18 +178,35 @@ def _model(table: _Table, model: Any) -> Model:
     unknown = model.keys() - {"id", "label", "vision", "reasoning"}
     if unknown:
         raise table.error("models", f"{model['id']!r} has an unknown key {min(unknown)!r}.")
-    return Model(
-        model["id"],
-        str(model.get("label") or model["id"]),
-        bool(model.get("vision", False)),
-        bool(model.get("reasoning", False)),
-    )
+    label = model.get("label", model["id"])
+    vision, reasoning = model.get("vision", False), model.get("reasoning", False)
+    if not isinstance(label, str) or not label:
+        raise table.error("models", f"{model['id']!r}: label must be a text that is not empty.")
+    if not isinstance(vision, bool) or not isinstance(reasoning, bool):
+        raise table.error("models", f"{model['id']!r}: vision and reasoning must be true or false.")
+    return Model(model["id"], label, vision, reasoning)
+
+
+def _base_url(table: _Table) -> str:
+    value = table.text("base_url")
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 (it is read to be checked)
+    except ValueError:
+        raise table.error("base_url", "is no address.") from None
+    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname:
+        raise table.error("base_url", 'must be an address such as "https://api.example.com/v1".')
+    if parts.username is not None or parts.query:
+        raise table.error("base_url", "must hold no credentials and no query. Keys have keys of their own.")
+    return value
 
 
 def _secret(table: _Table, key: str) -> Secret:
     value = table.text(key)
     kind, _colon, name = value.partition(":")
-    if value == "none" or (kind in ("env", "file") and name):
+    if kind == "file" and name:
+        return Secret(f"file:{Path(table.path).parent / name}")
+    if value == "none" or (kind == "env" and name):
         return Secret(value)
     raise table.error(key, 'must be "env:NAME", "file:PATH" or "none": a secret does not stand in this file.')
 
@@ -165,6 +217,6 @@ def _timeouts(table: _Table) -> Timeouts:
     if not isinstance(given, dict) or not given.keys() <= set(known):
         raise table.error("timeout", f"must be a table of seconds with the keys {', '.join(known)}.")
     for name, value in given.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
             raise table.error(f"timeout.{name}", "must be a number of seconds above 0.")
     return Timeouts(**{name: float(value) for name, value in given.items()})

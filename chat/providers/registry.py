@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx
 
 from chat.errors import InvalidRequest
 from chat.providers import providers_file
 from chat.providers.base import Model, Provider
+from chat.providers.breaker import Breaker
 from chat.providers.http import HttptoolsTransport
 from chat.providers.openai_chat import OpenAIChat
 from chat.providers.providers_file import Declaration, MissingSecret, ProvidersFileError, Secret
@@ -22,12 +24,8 @@ KINDS: Mapping[str, Callable[..., Provider]] = {
     "openai_chat": OpenAIChat,
     "spark": Spark,
 }
-"""A new kind of upstream is one file with its adapter, and one line here."""
-
-_OWN_KEYS: Mapping[str, Mapping[str, frozenset[str]]] = {
-    "openai_chat": {"secrets": frozenset({"api_key"}), "options": frozenset({"stop_mark"})},
-    "spark": {"secrets": frozenset({"app_id", "api_key", "api_secret"}), "options": frozenset()},
-}
+"""A new kind of upstream is one file with its adapter, and one line here: the keyword arguments of its constructor are
+the keys of its table, `client` apart, which is the HTTP client that all share."""
 
 _USUAL = (
     ("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", ("gpt-4o-mini", "gpt-4o")),
@@ -50,6 +48,12 @@ _USUAL = (
 )
 
 
+class UnknownModel(InvalidRequest):
+    """A provider or a model that is not there, or that is switched off."""
+
+    status = 422
+
+
 class Registry:
     """`providers` in the order of their declaration; the first one that is ready is the default."""
 
@@ -58,6 +62,7 @@ class Registry:
     ) -> None:
         self._client = httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False, timeout=None)  # noqa: S113
         self._off: dict[str, str] = {}
+        self._breakers: dict[str, Breaker] = {}
         self._declared = {declaration.id: declaration for declaration in declarations}
         self.providers: dict[str, Provider] = {}
         for declaration in self._declared.values():
@@ -78,14 +83,21 @@ class Registry:
         return self.providers.get(provider)
 
     def state(self, provider: str) -> State:
-        return "off" if provider in self._off else "ready"
+        if provider in self._off or provider not in self.providers:
+            return "off"
+        return "degraded" if self.breaker(provider).open else "ready"
+
+    def breaker(self, provider: str) -> Breaker:
+        """How it has been doing. `provider` is one of `providers`."""
+        return self._breakers.setdefault(provider, Breaker())
 
     def why_off(self, provider: str) -> str | None:
         """For the operator; holds no secret."""
         return self._off.get(provider)
 
     def choose(self, provider: str | None, model: str | None) -> tuple[Provider, Model]:
-        """What was asked for; a model alone finds its provider; nothing gets the default. Raises InvalidRequest."""
+        """What was asked for; a model alone finds its provider; nothing gets the default: the first that is ready, or
+        else the first that is degraded. Raises UnknownModel."""
         if provider is not None:
             known = self.providers.get(provider)
             if known is None:
@@ -94,6 +106,7 @@ class Registry:
                 raise _unknown("This provider is not available at the moment.", "provider", provider)
             return known, _model_of(known, model)
         ready = [known for known in self.providers.values() if known.id not in self._off]
+        ready.sort(key=lambda known: self.state(known.id) != "ready")  # stable: the order of the file stays
         if model is not None:
             for known in ready:
                 if any(item.id == model for item in known.models):
@@ -119,28 +132,39 @@ class Registry:
             raise ProvidersFileError(
                 f"{where}: [providers.{declaration.id}] kind {declaration.kind!r} is not one of {', '.join(KINDS)}."
             )
-        own = _OWN_KEYS[declaration.kind]
-        unknown = (declaration.options.keys() - own["options"]) | (declaration.secrets.keys() - own["secrets"])
+        adapter = KINDS[declaration.kind]
+        own = _own_keys(adapter)
+        given = declaration.options.keys() | declaration.secrets.keys()
+        unknown = given - own.keys()
         if unknown:
-            raise ProvidersFileError(f"{where}: [providers.{declaration.id}] {min(unknown)} is not a key of its kind.")
+            raise ProvidersFileError(
+                f"{where}: [providers.{declaration.id}] {min(unknown)} is not a key of kind {declaration.kind!r}. "
+                f"Remove it; besides the common ones there are {', '.join(sorted(own))}."
+            )
+        for name in sorted(own.keys() - given):
+            if own[name].default is inspect.Parameter.empty:
+                raise ProvidersFileError(
+                    f'{where}: [providers.{declaration.id}] {name} is missing: give "env:NAME", "file:PATH" or "none".'
+                )
         options: dict[str, Any] = dict(declaration.options)
         if options.get("stop_mark", "optional") not in ("optional", "required"):
             raise ProvidersFileError(
                 f'{where}: [providers.{declaration.id}] stop_mark must be "optional" or "required".'
             )
-        for name in own["secrets"]:
-            if name not in declaration.secrets:
-                raise ProvidersFileError(
-                    f'{where}: [providers.{declaration.id}] {name} is missing: give "env:NAME", "file:PATH" or "none".'
-                )
+        for name, secret in declaration.secrets.items():
             try:
-                options[name] = declaration.secrets[name].read(environment)
+                options[name] = secret.read(environment)
             except MissingSecret as missing:
                 self._off[declaration.id] = f"{name}: {missing}"
                 options[name] = ""
-        if "client" not in options and declaration.kind == "openai_chat":
+            if options[name] is None and type(None) not in get_args(own[name].annotation):
+                raise ProvidersFileError(
+                    f'{where}: [providers.{declaration.id}] {name} cannot be "none" for kind {declaration.kind!r}: '
+                    'give "env:NAME" or "file:PATH".'
+                )
+        if "client" in inspect.signature(adapter).parameters:
             options["client"] = self._client
-        return KINDS[declaration.kind](
+        return adapter(
             declaration.id,
             declaration.label,
             declaration.models,
@@ -150,6 +174,15 @@ class Registry:
             base_url=declaration.base_url,
             **options,
         )
+
+
+def _own_keys(adapter: Callable[..., Provider]) -> dict[str, inspect.Parameter]:
+    """The keys of a kind's table that not every kind has."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(adapter, eval_str=True).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("base_url", "client")
+    }
 
 
 def usual_declarations(environment: Mapping[str, str]) -> list[Declaration]:
@@ -192,5 +225,5 @@ def _model_of(provider: Provider, model: str | None) -> Model:
     raise _unknown("This provider has no such model.", "model", model)
 
 
-def _unknown(words: str, field: str, value: str | None) -> InvalidRequest:
-    return InvalidRequest(words, {"field": field, "value": value}, status=422)
+def _unknown(words: str, field: str, value: str | None) -> UnknownModel:
+    return UnknownModel(words, {"field": field, "value": value})

@@ -7,6 +7,7 @@ failure is the person's to see: what was sent cannot be taken back.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -14,8 +15,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from chat.errors import ErrorCode, UpstreamError
-from chat.events import ProviderEvent, Reasoning, Text
+from chat.events import Finish, FinishReason, ProviderEvent, Usage
 from chat.providers.base import ChatRequest, Model, Provider
+from chat.providers.breaker import Breaker
+from chat.providers.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 BACKOFF_FIRST = 0.5
 BACKOFF_MOST = 8.0
@@ -26,9 +31,10 @@ RETRY_AFTER_MOST = 30.0
 
 
 class Chain(Protocol):
-    """What a provider's fallbacks are looked up in."""
+    """What a provider's fallbacks are looked up in, and how it has been doing."""
 
     def fallbacks(self, provider: Provider) -> Iterator[tuple[Provider, Model]]: ...
+    def breaker(self, provider: str) -> Breaker: ...
 
 
 def delay_before(attempt: int, error: UpstreamError, chance: Callable[[], float] = random.random) -> float | None:
@@ -41,128 +47,96 @@ def delay_before(attempt: int, error: UpstreamError, chance: Callable[[], float]
     return delay * (1 - 0.25 * chance())
 
 
-class Watch:
-    """The deadlines of one run, looked at once in a while by `check`: no timer is set or moved for a token.
-
-    `touch` says that something came. An attempt whose time is up is cancelled in its task, and raises UPSTREAM_TIMEOUT
-    there. Times are the loop's, in seconds.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[object] | None = None
-        self._total = float("inf")
-        self._next = float("inf")
-        self._idle = float("inf")
-        self._touched = 0.0
-        self._suspended_at: float | None = None
-        self.expired = False
-        self.final = False
-
-    def begin(self, total: float) -> None:
-        self._total = self._loop.time() + total
-
-    def attempt(self, first_token: float) -> None:
-        """An attempt begins in the current task."""
-        self._task = asyncio.current_task()
-        self._next = self._loop.time() + first_token
-        self.expired = False
-
-    def streaming(self, idle: float) -> None:
-        """The first token has come."""
-        self._idle = idle
-        self._next = float("inf")
-        self.touch()
-
-    def touch(self) -> None:
-        self._touched = self._loop.time()
-
-    def end(self) -> None:
-        self._task = None
-        self._next = self._idle = float("inf")
-
-    def suspend(self) -> None:
-        self._suspended_at = self._loop.time()
-
-    def resume(self) -> None:
-        if self._suspended_at is not None:
-            paused, self._suspended_at = self._loop.time() - self._suspended_at, None
-            self._total += paused
-            self._next += paused
-            self._touched += paused
-
-    def check(self, now: float) -> None:
-        if self._task is None or self.expired or self._suspended_at is not None:
-            return
-        if now >= self._total:
-            self.expired = self.final = True
-        elif now >= self._next or now - self._touched >= self._idle:
-            self.expired = True
-        if self.expired:
-            self._task.cancel()
-
-
 class RecoveringSource:
-    """One run's events, over as many attempts as it takes. `provider` and `model` name who answers at the moment."""
+    """One run's events, over as many attempts as it takes. `provider` and `model` name who answers: from the first
+    token on they don't change. One task reads `events`; whoever else keeps time calls `watch.check`."""
 
     def __init__(self, chain: Chain, provider: Provider, model: Model, request: ChatRequest) -> None:
         self._chain = chain
         self._first = (provider, model)
         self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._answered = False
         self.watch = Watch()
         self.provider = provider.id
         self.model = model.id
 
     async def events(self) -> AsyncGenerator[ProviderEvent, None]:
-        """Raises UpstreamError when everything has been tried, or after the first token at once."""
-        first_provider, _model = self._first
-        self.watch.begin(first_provider.timeouts.total)
+        """Raises UpstreamError: after the first token at once; before it, the chosen provider's, when everything has
+        been tried."""
+        self.watch.begin(self._first[0].timeouts.total)
         failure: UpstreamError | None = None
         for provider, model in self._candidates():
-            if failure is not None and failure.error_code is ErrorCode.CONTENT_FILTERED:
-                break
-            for attempt in range(provider.retries + 1):
-                started = False
+            attempt = 0
+            while True:
                 try:
                     async with aclosing(self._attempt(provider, model)) as events:
                         async for event in events:
-                            if not started and (type(event) is Text or type(event) is Reasoning):
-                                started = True
-                                self.provider, self.model = provider.id, model.id
-                                self.watch.streaming(provider.timeouts.idle)
                             yield event
                     return
                 except UpstreamError as error:
-                    if started or self.watch.final:
+                    # Refused content is not carried from house to house until somebody takes it.
+                    if self._answered or self.watch.over or error.error_code is ErrorCode.CONTENT_FILTERED:
                         raise
-                    failure = error
-                    delay = delay_before(attempt + 1, error) if attempt < provider.retries else None
-                if delay is None:
-                    break
-                await asyncio.sleep(delay)
+                    attempt += 1
+                    delay = self._delay(provider, attempt, error)
+                    if delay is None:
+                        failure = failure or error
+                        break
+                with self.watch.pausing():
+                    await asyncio.sleep(delay)
         assert failure is not None, "there is always one candidate"
         raise failure
 
-    def _candidates(self) -> Iterator[tuple[Provider, Model]]:
-        yield self._first
-        yield from self._chain.fallbacks(self._first[0])
+    def _candidates(self) -> list[tuple[Provider, Model]]:
+        """The chosen provider and its fallbacks; those whose breaker is open only where all are."""
+        candidates = [self._first, *self._chain.fallbacks(self._first[0])]
+        now = self._loop.time()
+        return [one for one in candidates if self._chain.breaker(one[0].id).allows(now)] or candidates
+
+    def _delay(self, provider: Provider, attempt: int, error: UpstreamError) -> float | None:
+        """Seconds before the further attempt `attempt`, or None: this provider has no answer."""
+        delay = delay_before(attempt, error) if attempt <= provider.retries else None
+        if delay is None or delay >= self.watch.remaining():
+            self._chain.breaker(provider.id).failed(error.error_code, self._loop.time())
+            logger.warning("provider %s gave no answer: %s", provider.id, error.code)
+            return None
+        logger.info("provider %s: %s, trying again in %.1f s", provider.id, error.code, delay)
+        return delay
 
     async def _attempt(self, provider: Provider, model: Model) -> AsyncGenerator[ProviderEvent, None]:
-        """One attempt at one provider, under the deadlines."""
+        """One attempt at one provider, under the deadlines. Nothing leaves it before the first token."""
         watch = self.watch
-        watch.attempt(provider.timeouts.first_token)
-        try:
+        usage: Usage | None = None
+        with watch.attempt(provider.timeouts):
             async with aclosing(provider.stream(replace(self._request, model=model.id))) as events:
                 async for event in events:
-                    watch.touch()
+                    if not self._answered:
+                        kind = type(event)
+                        if kind is Usage:
+                            usage = event  # type: ignore[assignment]
+                            continue
+                        if kind is Finish:
+                            raise self._empty(event, provider)
+                        self._begin(provider, model)
+                        if usage is not None:
+                            watch.waiting = False
+                            yield usage
+                    watch.heard = True
+                    watch.waiting = False
                     yield event
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            # Cancelled by the watch alone: a timeout. Cancelled by somebody else too: theirs comes first.
-            if not watch.expired or task is None or task.uncancel() > 0:
-                raise
-            raise UpstreamError(
-                ErrorCode.UPSTREAM_TIMEOUT, details={"provider": provider.id}, attempt_again=not watch.final
-            ) from None
-        finally:
-            watch.end()
+                    # After the finish, there is nothing left to be late.
+                    watch.waiting = type(event) is not Finish
+
+    def _begin(self, provider: Provider, model: Model) -> None:
+        self._answered = True
+        self.provider, self.model = provider.id, model.id
+        self.watch.first_token(provider.timeouts.idle)
+        self._chain.breaker(provider.id).answered()
+
+    def _empty(self, finish: ProviderEvent, provider: Provider) -> UpstreamError:
+        """A proper end before any token is a failure; somebody else may have an answer."""
+        assert isinstance(finish, Finish)
+        filtered = finish.reason is FinishReason.CONTENT_FILTER
+        code = ErrorCode.CONTENT_FILTERED if filtered else ErrorCode.EMPTY_REPLY
+        return UpstreamError(code, details={"provider": provider.id})

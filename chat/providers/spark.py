@@ -6,37 +6,31 @@ Source: iFlytek's "星火认知大模型 WebSocket 接口文档" and its Java an
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Usage
 from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
+from chat.providers.spark_products import domain_for, product_at
 from chat.providers.spark_signing import signed_url
 from chat.providers.text import TextJoiner
 from chat.providers.transport import ConnectionDied
 from chat.providers.websocket import HandshakeRefused, ProtocolBroken, UpstreamSocket
 
 UID_CHARS = 32
-APP_ID_CHARS = 8
 
-DOMAINS: Mapping[str, str] = {
-    "/v1.1/chat": "lite",
-    "/v2.1/chat": "generalv2",
-    "/v3.1/chat": "generalv3",
-    "/chat/pro-128k": "pro-128k",
-    "/v3.5/chat": "generalv3.5",
-    "/chat/max-32k": "max-32k",
-    "/v4.0/chat": "4.0Ultra",
-    "/v1/x1": "spark-x",
-    "/v1.1/chat_kjwx": "kjwx",
-    "/v1.1/chat_multilang": "multilang",
-    "/v2.1/image": "imagev3",
-}
-"""The usual domain of each path; a model's id is the domain that is sent."""
+CONTINUE = "请从刚才中断的地方继续,不要重复。 Go on exactly where you stopped; repeat nothing."
+"""What asks for the rest of an unfinished answer: the last turn must be the user's."""
+
+ORDERLY = frozenset({1000, 1005})
+"""Close codes (RFC 6455, 7.4) of a server that meant to say goodbye; with any other it has failed."""
+TOO_BIG = 1009
+
+LEAST = 0.01
+"""Sampling parameters must be above 0."""
 
 CLOCK_HINT = "The server's clock may be wrong by more than 300 seconds."
 
@@ -122,7 +116,7 @@ class Spark(Provider):
             while True:
                 messages = await socket.receive()
                 if not messages:
-                    raise self._error(ErrorCode.UPSTREAM_PROTOCOL)
+                    raise self._of_close(socket.close_code, reply.begun)
                 for message in messages:
                     for event in reply.read(message):
                         yield event
@@ -147,11 +141,19 @@ class Spark(Provider):
         except OSError:
             raise self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=True) from None
         except HandshakeRefused as refusal:
-            raise self._of_handshake(refusal.status) from None
+            raise self._of_handshake(refusal.status, refusal.body) from None
 
-    def _of_handshake(self, status: int) -> UpstreamError:
+    def _of_close(self, code: int | None, begun: bool) -> UpstreamError:
+        """The server has closed before the end mark."""
+        if code in ORDERLY:
+            return self._error(ErrorCode.UPSTREAM_PROTOCOL, close_code=code)
+        if code == TOO_BIG:
+            return self._error(ErrorCode.UPSTREAM_REJECTED, close_code=code)
+        return self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=not begun, close_code=code)
+
+    def _of_handshake(self, status: int, body: bytes) -> UpstreamError:
         if status in (401, 403):
-            if status == 403:
+            if status == 403 and b"valid date" in body:
                 return self._error(ErrorCode.UPSTREAM_AUTH, status=status, hint=CLOCK_HINT)
             return self._error(ErrorCode.UPSTREAM_AUTH, status=status)
         if status == 429:
@@ -163,21 +165,22 @@ class Spark(Provider):
         return self._error(ErrorCode.UPSTREAM_PROTOCOL)
 
     def _question(self, request: ChatRequest) -> dict[str, Any]:
-        chat: dict[str, Any] = {"domain": request.model or DOMAINS.get(urlsplit(self._base_url).path, "")}
+        product = product_at(self._base_url)
+        chat: dict[str, Any] = {"domain": domain_for(request.model, self._base_url)}
         params = request.params
         if params.temperature is not None:
-            chat["temperature"] = min(max(params.temperature, 0.01), 2.0 if chat["domain"] == "spark-x" else 1.0)
+            chat["temperature"] = min(max(params.temperature, LEAST), product.temperature)
         if params.top_p is not None:
-            chat["top_p"] = min(max(params.top_p, 0.01), 1.0)
+            chat["top_p"] = min(max(params.top_p, LEAST), 1.0)
         if params.max_tokens is not None:
-            chat["max_tokens"] = min(params.max_tokens, 65535 if chat["domain"] == "spark-x" else 8192)
-        header = {"app_id": self._app_id[:APP_ID_CHARS]}
+            chat["max_tokens"] = min(max(params.max_tokens, 1), product.max_tokens)
+        header = {"app_id": self._app_id}
         if request.user:
             header["uid"] = request.user[:UID_CHARS]
         return {
             "header": header,
             "parameter": {"chat": chat},
-            "payload": {"message": {"text": [_turn(turn) for turn in request.turns]}},
+            "payload": {"message": {"text": turns_for_spark(request.turns, system=product.system)}},
         }
 
     def _error(self, code: ErrorCode, *, attempt_again: bool = False, **details: Any) -> UpstreamError:
@@ -221,6 +224,8 @@ class _Reply:
 
     def _end(self) -> Iterator[ProviderEvent]:
         self.done = True
+        if lone := self._reasoning.flush():
+            yield Reasoning(lone)
         if lone := self._text.flush():
             yield Text(lone)
         yield Finish(FinishReason.STOP)
@@ -228,12 +233,12 @@ class _Reply:
     def _parse(self, message: bytes) -> _Frame:
         try:
             return _decode_frame(message)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             pass
         try:
             # The standard library reads lone surrogates, which come when a pair is split over two frames.
             return msgspec.convert(json.loads(message), _Frame)
-        except (ValueError, msgspec.ValidationError):
+        except (ValueError, msgspec.ValidationError, RecursionError):
             raise UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details={"provider": self._provider}) from None
 
 
@@ -253,5 +258,22 @@ def _of_code(code: int, provider: str) -> UpstreamError:
     return UpstreamError(kind, details={"provider": provider, "upstream_code": code}, attempt_again=again)
 
 
-def _turn(turn: Turn) -> dict[str, str]:
-    return {"role": turn.role, "content": turn.text}
+def turns_for_spark(turns: tuple[Turn, ...], *, system: bool) -> list[dict[str, str]]:
+    """In the order that Spark insists on: system at most once and first, then user and assistant by turns, at the end
+    the user. Where the product knows no system role, its words open the first question."""
+    instructions = "\n\n".join(turn.text for turn in turns if turn.role == "system")
+    asked: list[dict[str, str]] = []
+    for turn in turns:
+        if turn.role == "system" or (turn.role == "assistant" and not asked):
+            continue
+        if asked and asked[-1]["role"] == turn.role:
+            asked[-1]["content"] += "\n\n" + turn.text
+        else:
+            asked.append({"role": turn.role, "content": turn.text})
+    if not asked or asked[-1]["role"] == "assistant":
+        asked.append({"role": "user", "content": CONTINUE})
+    if instructions and system:
+        return [{"role": "system", "content": instructions}, *asked]
+    if instructions:
+        asked[0]["content"] = f"{instructions}\n\n{asked[0]['content']}"
+    return asked

@@ -22,9 +22,10 @@ def sign(host: str, date: str, path: str, api_secret: str) -> str:
 def signed_url(base_url: str, api_key: str, api_secret: str, *, now: float | None = None) -> str:
     """`base_url` is ws(s):// or http(s)://; `now` is a Unix time in seconds. The result holds the key: never log it."""
     parts = urlsplit(base_url)
+    path = parts.path or "/"
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     date = email.utils.formatdate(time.time() if now is None else now, usegmt=True)
-    signature = sign(parts.netloc, date, parts.path, api_secret)
+    signature = sign(parts.netloc, date, path, api_secret)
     origin = f'api_key="{api_key}", algorithm="hmac-sha256", headers="host date request-line", signature="{signature}"'
     query = urlencode({"authorization": base64.b64encode(origin.encode()).decode(), "date": date, "host": parts.netloc})
-    return f"{scheme}://{parts.netloc}{parts.path}?{query}"
+    return f"{scheme}://{parts.netloc}{path}?{query}"

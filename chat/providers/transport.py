@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import cast
 
 from chat.providers.base import Pace
 
 UNREAD_LIMIT = 1 << 20
 """Bytes a connection may hold unread (1 MiB): a paused generation then leaves the rest in the kernel."""
+
+FULL_READ = 64 * 1024
+"""A read of so many bytes has likely left more behind: the connection is read on within the same tick …"""
+
+TICK_BYTES = 1 << 20
+"""… up to so many (1 MiB), so that one flood leaves the loop to the others."""
 
 
 class ConnectionDied(OSError):
@@ -34,6 +41,7 @@ class PacedConnection(asyncio.Protocol):
         self._failure: Exception | None = None
         self._ended = False
         self._overfull = False
+        self._budget = TICK_BYTES
 
     @classmethod
     async def connect(
@@ -82,19 +90,21 @@ class PacedConnection(asyncio.Protocol):
         if self._unread >= UNREAD_LIMIT:
             self._overfull = True
         elif self._transport is not None and not self._transport.is_closing():
+            self._budget = TICK_BYTES
             self._transport.resume_reading()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not an isinstance check: uvloop's transports only look like asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._chunks.append(data)
         self._unread += len(data)
+        self._budget -= len(data)
         assert self._transport is not None
-        if self._pace.hold(self):
+        if (len(data) < FULL_READ or self._budget <= 0) and self._pace.hold(self):
             self._transport.pause_reading()
         elif self._unread >= UNREAD_LIMIT:
             self._overfull = True

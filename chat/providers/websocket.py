@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import ssl
 from urllib.parse import urlsplit
 
@@ -18,8 +19,12 @@ from websockets.uri import parse_uri
 from chat.providers.base import Pace
 from chat.providers.transport import ConnectionDied, PacedConnection
 
+# The library would write each request's address at DEBUG, and a signed address is a credential.
+_quiet = logging.getLogger(f"{__name__}.frames")
+_quiet.setLevel(logging.INFO)
+
 MAX_MESSAGE = 16 << 20
-"""Bytes of one message (16 MiB), its fragments together."""
+"""Bytes of one message (16 MiB), its fragments together: far above any frame of a reply, and a bound."""
 
 REFUSAL_BYTES = 4096
 """Kept of a refusal's body: enough for the sentence that tells one refusal from another."""
@@ -52,7 +57,7 @@ class UpstreamSocket:
         self._protocol = protocol
         self._connection = connection
         self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        self._broken = False
 
     @classmethod
     async def connect(cls, url: str, *, pace: Pace, seconds: float) -> UpstreamSocket:
@@ -68,7 +73,7 @@ class UpstreamSocket:
                 pace=pace,
                 timeout=seconds,
             )
-            socket = cls(ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE), connection)
+            socket = cls(ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_quiet), connection)
             try:
                 await socket._shake_hands()
             except BaseException:
@@ -93,7 +98,7 @@ class UpstreamSocket:
             messages = self._messages()
             if messages:
                 return messages
-            if self._protocol.parser_exc is not None and self._protocol.close_rcvd is None:
+            if self._broken or (self._protocol.parser_exc is not None and self._protocol.close_rcvd is None):
                 raise ProtocolBroken
             if self._protocol.close_rcvd is not None:
                 return []
@@ -135,15 +140,12 @@ class UpstreamSocket:
             if not isinstance(event, Frame) or event.opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
                 continue
             if event.opcode is Opcode.BINARY:
-                raise ProtocolBroken
+                self._broken = True  # what came before it is still handed out
+                break
             self._fragments.append(bytes(event.data))
-            self._fragments_size += len(event.data)
-            if self._fragments_size > MAX_MESSAGE:
-                raise ProtocolBroken
             if event.fin:
                 messages.append(self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments))
                 self._fragments.clear()
-                self._fragments_size = 0
         return messages
 
     def _flush(self) -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Literal
 
 from allauth.headless.tokens.strategies.jwt import internal as jwt
-from django.contrib.auth import SESSION_KEY, get_user
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
 
 from chat.models import User
 from chat.services.database import Database
+
+TOKEN_CHARS = 4096
+"""A token of ours has under 500; what is longer is none, and is not even decoded."""
+
+_SESSION_KEY = re.compile(r"[0-9a-z]{8,40}")
+"""What Django makes as a session's key (32 of these); anything else never reaches the database."""
+
+Via = Literal["session", "bearer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +35,68 @@ class Identity:
     is_staff: bool
     language: str
     session_key: str
-    via: Literal["session", "bearer"]
+    via: Via
 
 
 class Identities:
-    """Each method answers None for what is not, or no longer, a sign-in."""
+    """Each method answers None for what is not, or no longer, a sign-in. Costs two reads by primary key."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def by_session(self, session_key: str) -> Identity | None:
-        return await self._database.read(_of_session, session_key, "session")
+        if not _SESSION_KEY.fullmatch(session_key):
+            return None
+        return await self._database.read(_identity, session_key, "session")
 
     async def by_bearer(self, token: str) -> Identity | None:
-        claims = jwt.decode_token(token, "access")
-        session_key = None if claims is None else jwt.session_key_from_sid(claims["sid"])
-        if claims is None or session_key is None:
+        """Of an access token; a refresh token is none."""
+        claims = token_claims(token, "access")
+        if claims is None:
             return None
-        identity = await self._database.read(_of_session, session_key, "bearer")
-        return identity if identity is not None and str(identity.user) == str(uuid.UUID(claims["sub"])) else None
+        identity = await self._database.read(_identity, claims.session_key, "bearer")
+        return identity if identity is not None and identity.user == claims.user else None
 
     async def still_valid(self, identity: Identity) -> bool:
         """Whether the sign-in behind an open connection still stands."""
-        return await self._database.read(_of_session, identity.session_key, identity.via) is not None
+        found = await self._database.read(_identity, identity.session_key, identity.via)
+        return found is not None and found.user == identity.user
 
 
-def _of_session(session_key: str, via: Literal["session", "bearer"]) -> Identity | None:
-    request = HttpRequest()
-    request.session = SessionStore(session_key)
-    if SESSION_KEY not in request.session:
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """What a token of ours says. `token`: its own id; `session_key`: the family that it belongs to."""
+
+    token: str
+    user: uuid.UUID
+    session_key: str
+
+
+def token_claims(token: str, use: Literal["access", "refresh"]) -> TokenClaims | None:
+    """None for what we did not sign, what has expired, or what is for another use. Reads no database."""
+    if len(token) > TOKEN_CHARS:
         return None
-    user = get_user(request)
-    if not isinstance(user, User) or not user.is_active:
+    claims = jwt.decode_token(token, use)
+    session_key = None if claims is None else jwt.session_key_from_sid(claims["sid"])
+    if claims is None or session_key is None:
+        return None
+    return TokenClaims(claims["jti"], uuid.UUID(claims["sub"]), session_key)
+
+
+def session_user(session: SessionStore) -> User | None:
+    """The active account that is signed in with this session: a changed password has ended it. Writes nothing."""
+    if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    user = User.objects.filter(pk=session[SESSION_KEY], is_active=True).first() if SESSION_KEY in session else None
+    if user is None:
+        return None
+    signed = str(session.get(HASH_SESSION_KEY, ""))
+    hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+    return user if any(constant_time_compare(signed, known) for known in hashes) else None
+
+
+def _identity(session_key: str, via: Via) -> Identity | None:
+    user = session_user(SessionStore(session_key))
+    if user is None:
         return None
     return Identity(user.id, user.username, user.email, user.is_staff, user.language, session_key, via)

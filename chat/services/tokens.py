@@ -1,32 +1,43 @@
-"""Tokens for apps: an access token for an hour, a refresh token that is exchanged at each use.
+"""Tokens for apps: a password buys a pair, a refresh token buys the next pair once, and a family ends as a whole.
 
-Each sign-in is a session of its own: its tokens are one family and end with it. A refresh token that comes a second
-time has been copied, so the whole family ends. The tokens are allauth's, with stateful validation.
+A family of tokens is a session of its own, as django-allauth's headless tokens have it: the session knows the one
+refresh token that is good, and every access token names the session, so they all die with it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 from allauth.headless import app_settings
 from allauth.headless.tokens.strategies.jwt import internal as jwt
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, authenticate
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.sessions.backends.db import SessionStore
-from django.http import HttpRequest
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from chat.errors import Unauthenticated
 from chat.models import User
 from chat.services.database import Database
+from chat.services.identity import TokenClaims, session_user, token_claims
+from chat.services.requests import check_text
+
+LOGIN_CHARS = 320
+"""The longest e-mail address that there can be; user names are shorter."""
+PASSWORD_CHARS = 4096
+"""Hashing costs by length: a longer one is not a password but an attack."""
+NAMESAKES = 5
+"""Accounts that a name in another case, or an address used twice, may fit; more are not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """`expires_in`: seconds that the access token lasts."""
+    """`expires_in`: the seconds that the access token is good for."""
 
     access: str
     refresh: str
@@ -38,69 +49,101 @@ class Tokens:
         self._database = database
 
     async def sign_in(self, username: str, password: str) -> TokenPair:
-        """`username` may be the e-mail address. Raises Unauthenticated."""
-        return await self._database.read(_sign_in, username, password)
+        """For a user name or an e-mail address, and its password. Starts a family.
 
-    async def refresh(self, token: str) -> TokenPair:
-        """A new pair for a refresh token, which is used up. Raises Unauthenticated."""
-        pair = await self._database.write(_refresh, token)
+        Raises InvalidRequest or TooLarge for what can be no password; and Unauthenticated, without telling, in words
+        or in time, whether there is such an account.
+        """
+        check_text(username, "username", LOGIN_CHARS)
+        check_text(password, "password", PASSWORD_CHARS)
+        user = await self._database.read(_account, username)
+        upgraded: list[str] = []
+        # Off the event loop and off the reading threads: a password hash takes long on purpose.
+        fits = await asyncio.to_thread(_password_fits, password, user, upgraded)
+        pair = None
+        if user is not None and fits:
+            pair = await self._database.write(_start_family, user.id, user.password, upgraded)
+        if pair is None:
+            raise Unauthenticated(_("The user name or the password is wrong."))
+        return pair
+
+    async def refresh(self, refresh: str) -> TokenPair:
+        """The next pair of the family. A refresh token that was used before ends the family: one of the two who
+        used it is a thief. Raises Unauthenticated."""
+        claims = token_claims(refresh, "refresh")
+        pair = None if claims is None else await self._database.write(_rotate, claims)
         if pair is None:
             raise Unauthenticated(_("This token is not valid (any more). Please sign in again."))
         return pair
 
     async def revoke(self, token: str) -> None:
-        """Ends the family of an access or a refresh token; an unknown one ends nothing."""
-        await self._database.write(_revoke, token)
+        """Ends the family of an access or a refresh token; one that is none, or no longer, ends nothing."""
+        claims = token_claims(token, "access") or token_claims(token, "refresh")
+        if claims is not None:
+            await self._database.write(_end_family, claims.session_key)
 
 
-def _sign_in(username: str, password: str) -> TokenPair:
-    request = HttpRequest()
-    user = authenticate(request, username=username, password=password)
-    if user is None and "@" in username:
-        user = authenticate(request, email=username.lower(), password=password)
-    if not isinstance(user, User):
-        raise Unauthenticated(_("The username or the password is wrong."))
-    session = _store()
-    session[SESSION_KEY] = user._meta.pk.value_to_string(user)
-    session[BACKEND_SESSION_KEY] = user.backend
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.create()
-    user_logged_in.send(sender=User, request=request, user=user)
-    return _pair(user, session)
+def _account(login: str) -> User | None:
+    """An e-mail address is somebody's before it is a user name: nobody takes over a name that looks like one."""
+    found = list(User.objects.filter(Q(username__iexact=login) | Q(email__iexact=login))[:NAMESAKES])
+    by_email = [user for user in found if user.email.lower() == login.lower()]
+    by_exact_name = [user for user in found if user.username == login]
+    by_name = [user for user in found if user.username.lower() == login.lower()]
+    return next((users[0] for users in (by_email, by_exact_name, by_name) if len(users) == 1), None)
 
 
-def _refresh(token: str) -> TokenPair | None:
-    valid = jwt.validate_refresh_token(token)
-    if valid is None:
-        _end_reused(token)
+def _password_fits(password: str, user: User | None, upgraded: list[str]) -> bool:
+    """`upgraded` gets the password's new hash where the old one is of a weaker kind."""
+    if user is None:
+        make_password(password)  # the same work as for an account, so that time does not tell them apart
+        return False
+
+    def upgrade(raw: str) -> None:
+        upgraded.append(make_password(raw))
+
+    return check_password(password, user.password, upgrade) and user.is_active
+
+
+def _start_family(user_id: uuid.UUID, checked: str, upgraded: list[str]) -> TokenPair | None:
+    """None where the account has changed since `checked`, its password's hash, was checked."""
+    user = User.objects.select_for_update(of=("self",)).filter(pk=user_id, is_active=True, password=checked).first()
+    if user is None:
         return None
-    user, session, claims = valid
-    jwt.invalidate_refresh_token(session, claims)
-    return _pair(user, session)
+    if upgraded:
+        user.password = upgraded[0]
+    user.last_login = timezone.now()
+    user.save(update_fields=["password", "last_login"])
+    session = SessionStore()
+    session[SESSION_KEY] = user._meta.pk.value_to_string(user)
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.set_expiry(app_settings.JWT_REFRESH_TOKEN_EXPIRES_IN)
+    session.create()
+    return _next_pair(session, user)
 
 
-def _end_reused(token: str) -> None:
-    """A genuine refresh token that its session does not know any more was used before."""
-    claims = jwt.decode_token(token, "refresh")
-    session = None if claims is None else jwt.get_token_session(claims)
-    if session is not None:
-        session.flush()
+def _rotate(claims: TokenClaims) -> TokenPair | None:
+    """Returns instead of raising: an exception would roll the end of a stolen family back."""
+    # The lock, where the database has one: of two who use the same token at once, the second finds it used.
+    if Session.objects.select_for_update().filter(pk=claims.session_key).first() is None:
+        return None
+    session = SessionStore(claims.session_key)
+    user = session_user(session)
+    if user is None or user.id != claims.user:
+        return None
+    good = jwt.get_refresh_token_state(session)
+    if good.pop(claims.token, None) is None:
+        session.delete()
+        return None
+    return _next_pair(session, user)
 
 
-def _revoke(token: str) -> None:
-    claims = jwt.decode_token(token, "refresh") or jwt.decode_token(token, "access")
-    session = None if claims is None else jwt.get_token_session(claims)
-    if session is not None:
-        session.flush()
-
-
-def _pair(user: User, session: Any) -> TokenPair:
+def _next_pair(session: SessionStore, user: User) -> TokenPair:
     refresh = jwt.create_refresh_token(user, session)
-    session.modified = True
+    access = jwt.create_access_token(user, session, {})
     session.save()
-    return TokenPair(jwt.create_access_token(user, session, {}), refresh, app_settings.JWT_ACCESS_TOKEN_EXPIRES_IN)
+    return TokenPair(access, refresh, app_settings.JWT_ACCESS_TOKEN_EXPIRES_IN)
 
 
-def _store() -> SessionStore:
-    store: SessionStore = import_module(settings.SESSION_ENGINE).SessionStore()
-    return store
+def _end_family(session_key: str) -> None:
+    Session.objects.filter(pk=session_key).delete()

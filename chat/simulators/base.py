@@ -11,6 +11,9 @@ from typing import Any
 RECORDS = 2000
 """Connections remembered, newest last: enough for a test to look back on."""
 
+REQUEST_BYTES = 4 << 20
+"""Bytes of requests remembered with them: the demonstration lives inside the server, for weeks."""
+
 
 @dataclass(slots=True)
 class ConnectionRecord:
@@ -29,6 +32,8 @@ class Simulator(ABC):
     def __init__(self) -> None:
         self.connections: deque[ConnectionRecord] = deque(maxlen=RECORDS)
         self.requests: Counter[str] = Counter()
+        self._remembered: deque[tuple[ConnectionRecord, int]] = deque()
+        self._remembered_bytes = 0
 
     @property
     @abstractmethod
@@ -42,6 +47,18 @@ class Simulator(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Stops listening and ends every connection."""
+
+    def remember(self, record: ConnectionRecord, model: str, request: dict[str, Any], size: int) -> int:
+        """Counts a request of `size` bytes; the oldest are forgotten. Returns its number for this model, from 1."""
+        record.model, record.request = model, request
+        self._remembered.append((record, size))
+        self._remembered_bytes += size
+        while self._remembered_bytes > REQUEST_BYTES or len(self._remembered) > RECORDS:
+            oldest, oldest_size = self._remembered.popleft()
+            oldest.request = {}
+            self._remembered_bytes -= oldest_size
+        self.requests[model] += 1
+        return self.requests[model]
 
     @property
     def open_connections(self) -> int:

@@ -18,12 +18,10 @@ class Demonstration:
         self._api_secret = secrets.token_urlsafe(16)
         self._openai = OpenAIChatSimulator(self._api_key)
         self._spark = SparkSimulator(self._api_key, self._api_secret)
-        self._started = False
 
     async def start(self) -> list[Declaration]:
         await self._openai.start()
         await self._spark.start()
-        self._started = True
         model = Model("demo", "Demonstration")
         return [
             Declaration(
@@ -49,6 +47,5 @@ class Demonstration:
         ]
 
     async def aclose(self) -> None:
-        if self._started:
-            await self._openai.aclose()
-            await self._spark.aclose()
+        await self._openai.aclose()
+        await self._spark.aclose()

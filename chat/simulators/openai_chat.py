@@ -1,29 +1,65 @@
-"""A simulated upstream that speaks OpenAI's Chat Completions over HTTP, with faults on demand."""
+"""A simulated upstream that speaks OpenAI's Chat Completions over HTTP, with faults on demand.
+
+Source: the OpenAI API reference, "Chat Completions" and its streaming chunks.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
+import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
-from chat.simulators.base import ConnectionRecord, Simulator
+import msgspec
+
+from chat.simulators.base import Simulator
+from chat.simulators.http_server import Answer, HttpServer, Request
 from chat.simulators.script import Fault, Script, script_for
 
-MAX_HEAD = 64 * 1024
-MAX_BODY = 32 << 20
 HUGE_LINE = 17 << 20
 """More than any decoder of ours bears."""
 
+_MENU = ("demo", "echo")
+_PIECE = b"x" * 65536
 _STATUS_FAULTS: dict[Fault, tuple[int, str, str]] = {
     Fault.UNAUTHORIZED: (401, "invalid_request_error", "invalid_api_key"),
-    Fault.RATE_LIMITED: (429, "rate_limit_error", "rate_limit_exceeded"),
-    Fault.SERVER_ERROR: (500, "server_error", "internal"),
+    Fault.RATE_LIMITED: (429, "requests", "rate_limit_exceeded"),
+    Fault.SERVER_ERROR: (500, "server_error", "internal_error"),
     Fault.REJECTED: (400, "invalid_request_error", "context_length_exceeded"),
     Fault.FILTERED: (400, "invalid_request_error", "content_filter"),
 }
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+_encode = msgspec.json.encode
+
+
+class _Part(msgspec.Struct):
+    type: str = "text"
+    text: str = ""
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+class _ChatBody(msgspec.Struct):
+    """What the simulator heeds of a request."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+    @property
+    def question(self) -> str:
+        content = self.messages[-1].content or ""
+        return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 class OpenAIChatSimulator(Simulator):
@@ -32,199 +68,184 @@ class OpenAIChatSimulator(Simulator):
     def __init__(self, api_key: str | None = None) -> None:
         super().__init__()
         self._api_key = api_key
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = HttpServer(self._answer, self.connections)
 
     @property
     def url(self) -> str:
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._server.address
         return f"http://{host}:{port}/v1"
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, host, port, limit=MAX_HEAD, backlog=1024)
+        await self._server.start(host, port)
 
     async def aclose(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.aclose()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        record = ConnectionRecord()
-        self.connections.append(record)
-        try:
-            await self._serve(reader, writer, record)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            pass  # the client has gone, or it is no HTTP client
-        except asyncio.CancelledError:
-            task.uncancel()
-        finally:
-            record.closed = time.monotonic()
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: ConnectionRecord
-    ) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1")
-        request_line, *header_lines = head.split("\r\n")
-        method, path, _version = request_line.split(" ", 2)
-        headers = {
-            name.strip().lower(): value.strip()
-            for name, _colon, value in (line.partition(":") for line in header_lines if line)
-        }
-        body = await reader.readexactly(min(int(headers.get("content-length", "0")), MAX_BODY))
-        answer = _Answer(writer, record)
-        if self._api_key is not None and headers.get("authorization") != f"Bearer {self._api_key}":
-            answer.error(401, "invalid_request_error", "invalid_api_key")
-        elif method == "GET" and path.endswith("/models"):
-            answer.json(200, {"object": "list", "data": [{"id": "demo", "object": "model"}]})
-        elif method == "POST" and path.endswith("/chat/completions"):
-            await self._complete(json.loads(body), reader, answer, record)
+    async def _answer(self, request: Request, answer: Answer) -> None:
+        if self._api_key is not None and request.headers.get("authorization") != f"Bearer {self._api_key}":
+            _refuse(answer, 401, "invalid_request_error", "invalid_api_key")
+        elif request.path == "/v1/models" and request.method == "GET":
+            models = [{"id": name, "object": "model", "created": 0, "owned_by": "simulator"} for name in _MENU]
+            answer.json(200, {"object": "list", "data": models})
+        elif request.path == "/v1/chat/completions":
+            if request.method == "POST":
+                await self._complete(request, answer)
+            else:
+                _refuse(answer, 405, "invalid_request_error", "method_not_supported")
         else:
-            answer.error(404, "invalid_request_error", "not_found")
-        await writer.drain()
+            _refuse(answer, 404, "invalid_request_error", "unknown_url")
 
-    async def _complete(
-        self, request: dict[str, Any], reader: asyncio.StreamReader, answer: _Answer, record: ConnectionRecord
-    ) -> None:
-        model = str(request.get("model", ""))
-        record.model, record.request = model, request
-        self.requests[model] += 1
-        messages = request.get("messages") or [{}]
-        question = str(messages[-1].get("content", ""))
+    async def _complete(self, request: Request, answer: Answer) -> None:
         try:
-            script = script_for(model, question, self.requests[model])
+            body = msgspec.json.decode(request.body, type=_ChatBody)
+        except (msgspec.DecodeError, RecursionError):
+            _refuse(answer, 400, "invalid_request_error", "invalid_json")
+            return
+        if not body.messages:
+            _refuse(answer, 400, "invalid_request_error", "empty_array")
+            return
+        number = self.remember(answer.record, body.model, msgspec.json.decode(request.body), len(request.body))
+        try:
+            script = script_for(body.model, body.question, number)
         except ValueError:
-            answer.error(404, "invalid_request_error", "model_not_found")
+            _refuse(answer, 404, "invalid_request_error", "model_not_found")
             return
         if script.fault in _STATUS_FAULTS:
-            answer.error(*_STATUS_FAULTS[script.fault])
-            return
-        if script.fault is Fault.REFUSE:
+            _refuse(answer, *_STATUS_FAULTS[script.fault])
+        elif script.fault is Fault.REFUSE:
             answer.reset()
-            return
-        # Whoever leaves in the middle is noticed at once, also while nothing is being sent.
-        speaking = asyncio.create_task(answer.speak(model, script, request, question))
-        leaving = asyncio.create_task(_gone(reader))
-        try:
-            await asyncio.wait([speaking, leaving], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (speaking, leaving):
-                task.cancel()
-            await asyncio.gather(speaking, leaving, return_exceptions=True)
+        elif body.stream:
+            await _Stream(body, answer).speak(script)
+        else:
+            await _speak_whole(body, answer, script)
 
 
-async def _gone(reader: asyncio.StreamReader) -> None:
-    with contextlib.suppress(ConnectionError):
-        await reader.read(1)
+def _refuse(answer: Answer, status: int, kind: str, code: str) -> None:
+    headers = "Retry-After: 0\r\n" if status == 429 else ""
+    error = {"message": f"a simulated {status}", "type": kind, "param": None, "code": code}
+    answer.json(status, {"error": error}, headers)
 
 
-class _Answer:
-    """One HTTP answer in the making."""
+def _shortened(body: _ChatBody, script: Script) -> tuple[Script, str]:
+    """The script up to the tokens that were asked for, and the finish reason that follows."""
+    limit = body.max_completion_tokens or body.max_tokens
+    if limit is None or len(script.tokens) <= limit:
+        return script, "stop"
+    return replace(script, tokens=script.tokens[:limit]), "length"
 
-    def __init__(self, writer: asyncio.StreamWriter, record: ConnectionRecord) -> None:
-        self._writer = writer
-        self._record = record
-        self._prefix = b""
 
-    def json(self, status: int, value: Any, headers: str = "") -> None:
-        body = json.dumps(value).encode()
-        reason = _REASONS.get(status, "Error")
-        self._writer.write(
-            f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n{headers}"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-            + body
-        )
+def _usage(question: str, tokens: int) -> dict[str, Any]:
+    asked = max(1, len(question) // 4)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": tokens,
+        "total_tokens": asked + tokens,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
 
-    def error(self, status: int, kind: str, code: str) -> None:
-        headers = "Retry-After: 0\r\n" if status == 429 else ""
-        message = f"a simulated {status}"
-        self.json(status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, headers)
 
-    def reset(self) -> None:
-        self._writer.transport.abort()
+class _Stream:
+    """One reply in chunks. What is the same in all of them is encoded once."""
 
-    async def speak(self, model: str, script: Script, request: dict[str, Any], question: str) -> None:
-        fault = script.fault
-        self._writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
-            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-        )
-        if fault is Fault.SILENCE:
+    def __init__(self, body: _ChatBody, answer: Answer) -> None:
+        self._body = body
+        self._answer = answer
+        frame = {
+            "id": f"chatcmpl-{secrets.token_hex(8)}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": body.model,
+            "system_fingerprint": "fp_simulator",
+        }
+        self._with_usage = body.stream_options is not None and body.stream_options.include_usage
+        self._before = b"data: " + _encode(frame)[:-1] + b',"choices":['
+        self._before_token = self._before + b'{"index":0,"delta":{"content":'
+        self._after = b'],"usage":null}\n\n' if self._with_usage else b"]}\n\n"
+        self._after_token = b'},"logprobs":null,"finish_reason":null}' + self._after
+
+    async def speak(self, script: Script) -> None:
+        answer = self._answer
+        answer.begin_stream()
+        if script.fault is Fault.SILENCE:
             await asyncio.Event().wait()
-        self._prefix = json.dumps(
-            {"id": "chatcmpl-sim", "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-        )[:-1].encode()
-        self._delta({"role": "assistant", "content": ""})
-        if fault is not Fault.EMPTY:
+        script, reason = _shortened(self._body, script)
+        self._choice({"role": "assistant", "content": "", "refusal": None}, None)
+        if script.fault is not Fault.EMPTY:
             async for token in script.pace():
-                self._delta({"content": token})
-                self._record.tokens_sent += 1
-                if self._writer.transport.get_write_buffer_size() > MAX_HEAD:
-                    await self._writer.drain()
-        if fault is not None and fault not in (Fault.SLOW, Fault.EMPTY):
-            await self._misbehave(fault)
+                answer.chunk(self._before_token + _encode(token) + self._after_token)
+                answer.record.tokens_sent += 1
+                await answer.drain()
+        if script.fault not in (None, Fault.SLOW, Fault.EMPTY):
+            await self._misbehave(script.fault)
             return
-        self._choice({}, "stop")
-        if (request.get("stream_options") or {}).get("include_usage"):
-            usage = _usage(question, self._record.tokens_sent)
-            self._block(self._prefix + b',"choices":[],"usage":%s}' % json.dumps(usage).encode())
-        self._block(b"[DONE]")
-        self._end()
+        self._choice({}, reason)
+        if self._with_usage:
+            usage = _usage(self._body.question, answer.record.tokens_sent)
+            answer.chunk(self._before + b'],"usage":' + _encode(usage) + b"}\n\n")
+        answer.chunk(b"data: [DONE]\n\n")
+        answer.end()
 
-    async def _misbehave(self, fault: Fault) -> None:
+    async def _misbehave(self, fault: Fault | None) -> None:
+        answer = self._answer
         match fault:
             case Fault.STALL:
                 await asyncio.Event().wait()
             case Fault.CUT:
-                await self._writer.drain()
                 await asyncio.sleep(0.05)
-                self.reset()
+                answer.reset()
             case Fault.CUT_CHARACTER:
-                block = self._prefix + ',"choices":[{"index":0,"delta":{"content":"界'.encode()
-                self._chunk(b"data: " + block[:-1])
-                await self._writer.drain()
+                answer.chunk(self._before_token + '"界'.encode()[:-1])
                 await asyncio.sleep(0.05)
-                self.reset()
+                answer.reset()
             case Fault.GARBAGE:
-                self._block(b"{this is not JSON")
-                self._end()
+                answer.chunk(b"data: {this is not JSON\n\n")
+                answer.end()
             case Fault.HUGE_LINE:
-                self._chunk(b'data: {"x":"')
-                for _ in range(HUGE_LINE // 65536):
-                    self._chunk(b"x" * 65536)
-                    await self._writer.drain()
+                answer.chunk(self._before_token + b'"')
+                for _ in range(HUGE_LINE // len(_PIECE)):
+                    answer.chunk(_PIECE)
+                    await answer.drain()
+                answer.end()
             case Fault.NO_END_MARK:
-                self._end()
+                answer.end()
             case Fault.ERROR_FRAME:
-                self._block(json.dumps({"error": {"message": "overloaded", "type": "server_error"}}).encode())
-                self._end()
+                error = {"message": "The server is overloaded.", "type": "server_error", "param": None, "code": None}
+                answer.chunk(b"data: " + _encode({"error": error}) + b"\n\n")
+                answer.end()
 
-    def _delta(self, delta: dict[str, str]) -> None:
-        self._choice(delta, None)
-
-    def _choice(self, delta: dict[str, str], reason: str | None) -> None:
+    def _choice(self, delta: dict[str, str | None], reason: str | None) -> None:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        self._block(self._prefix + b',"choices":[%s]}' % json.dumps(choice, ensure_ascii=False).encode())
-
-    def _block(self, data: bytes) -> None:
-        self._chunk(b"data: " + data + b"\n\n")
-
-    def _chunk(self, data: bytes) -> None:
-        self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def _end(self) -> None:
-        self._writer.write(b"0\r\n\r\n")
+        self._answer.chunk(self._before + _encode(choice) + self._after)
 
 
-def _usage(question: str, tokens: int) -> dict[str, int]:
-    asked = max(1, len(question) // 4)
-    return {"prompt_tokens": asked, "completion_tokens": tokens, "total_tokens": asked + tokens}
+async def _speak_whole(body: _ChatBody, answer: Answer, script: Script) -> None:
+    """A reply that is not streamed. A fault in mid-stream is one in mid-body here."""
+    script, reason = _shortened(body, script)
+    fault = script.fault
+    if fault is Fault.ERROR_FRAME:
+        _refuse(answer, 503, "server_error", "overloaded")
+        return
+    tokens = [] if fault is Fault.EMPTY else [token async for token in script.pace()]
+    answer.record.tokens_sent = len(tokens)
+    if fault in (Fault.SILENCE, Fault.STALL):
+        await asyncio.Event().wait()
+    message = {"role": "assistant", "content": "".join(tokens), "refusal": None}
+    encoded = _encode(
+        {
+            "id": f"chatcmpl-{secrets.token_hex(8)}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+            "usage": _usage(body.question, len(tokens)),
+        }
+    )
+    if fault in (None, Fault.SLOW, Fault.EMPTY):
+        answer.body(200, encoded)
+    elif fault in (Fault.CUT, Fault.CUT_CHARACTER):
+        answer.body(200, encoded[: len(encoded) // 2], size=len(encoded))
+        await asyncio.sleep(0.05)
+        answer.reset()
+    else:
+        answer.body(200, b"{this is not JSON")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import email.utils
 import hmac
 import json
 import logging
 import re
+import socket
+import struct
 import time
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +32,12 @@ MAX_SKEW = 300
 MAX_QUESTION = 8 << 20
 HUGE_FRAME = 17 << 20
 """More than any client of ours takes."""
+
+THINKING_PATH = "/v1/x1"
+THOUGHTS = ("Let me ", "think. ")
+"""What the reasoning product says to itself before each answer."""
+
+MAX_UID = 32
 
 _ORIGIN = re.compile(r'(?:hmac username|api_key)="([^"]*)".*?signature="([^"]*)"')
 
@@ -83,57 +90,52 @@ class SparkSimulator(Simulator):
         query = {name: values[0] for name, values in parse_qs(target.query).items()}
         if "authorization" not in query:
             return _refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized")
-        moment = email.utils.parsedate_tz(query.get("date", ""))
-        if moment is None or abs(email.utils.mktime_tz(moment) - time.time()) > MAX_SKEW:
+        if not _is_recent(query.get("date", "")):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
                 "HMAC signature cannot be verified, a valid date or x-date header is required for HMAC Authentication",
             )
         try:
             match = _ORIGIN.search(base64.b64decode(query["authorization"]).decode())
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no Base64, or no UTF-8 in it
             match = None
         if match is None or match[1] != self._api_key:
             return _refusal(HTTPStatus.UNAUTHORIZED, "HMAC signature cannot be verified")
         expected = sign(query.get("host", ""), query["date"], target.path, self._api_secret)
-        if not hmac.compare_digest(match[2], expected):
+        if not hmac.compare_digest(match[2].encode(), expected.encode()):
             return _refusal(HTTPStatus.UNAUTHORIZED, "HMAC signature does not match")
         return None
 
     async def _answer(self, connection: ServerConnection) -> None:
         record = ConnectionRecord()
         self.connections.append(record)
-        speaking: asyncio.Task[None] | None = None
+        # Whoever leaves in the middle is noticed at once, also while nothing is being sent.
+        speaking = asyncio.create_task(self._speak(connection, record))
+        leaving = asyncio.create_task(connection.wait_closed())
         try:
-            request = json.loads(await connection.recv())
-            speaking = asyncio.create_task(self._speak(connection, request, record))
-            leaving = asyncio.create_task(connection.wait_closed())
             await asyncio.wait([speaking, leaving], return_when=asyncio.FIRST_COMPLETED)
-            leaving.cancel()
-        except (ConnectionClosed, ValueError):
-            pass  # the client has gone, or speaks another protocol
         finally:
-            if speaking is not None:
-                speaking.cancel()
-                await asyncio.gather(speaking, return_exceptions=True)
+            for task in (speaking, leaving):
+                task.cancel()
+            await asyncio.gather(speaking, leaving, return_exceptions=True)
             with contextlib.suppress(ConnectionClosed):
                 await connection.close()
             record.closed = time.monotonic()
 
-    async def _speak(self, connection: ServerConnection, request: dict[str, Any], record: ConnectionRecord) -> None:
-        model = str(request["parameter"]["chat"]["domain"])
-        question = str(request["payload"]["message"]["text"][-1]["content"])
-        record.model, record.request = model, request
-        self.requests[model] += 1
+    async def _speak(self, connection: ServerConnection, record: ConnectionRecord) -> None:
         try:
+            request = json.loads(await connection.recv())
+            model, question = _asked(request)
+            record.model, record.request = model, request
+            self.requests[model] += 1
             script = script_for(model, question, self.requests[model])
-        except ValueError:
-            await connection.send(_error(10005))
-            return
-        try:
-            await _Reply(connection, record).speak(script, question)
-        except ConnectionClosed:
-            return
+        except _BadRequest as bad:
+            await connection.send(_error(bad.code))
+        except ValueError:  # no JSON, or an unknown fault's name
+            await connection.send(_error(10003 if not record.model else 10005))
+        else:
+            path = urlsplit(connection.request.path).path if connection.request else ""
+            await _Reply(connection, record).speak(script, question, thinking=path == THINKING_PATH)
         # The real server leaves it to the client to close.
         await connection.wait_closed()
 
@@ -144,13 +146,13 @@ class _Reply:
         self._record = record
         self._seq = 0
 
-    async def speak(self, script: Script, question: str) -> None:
+    async def speak(self, script: Script, question: str, *, thinking: bool) -> None:
         fault = script.fault
         if fault is Fault.REFUSE or fault is Fault.UNAUTHORIZED:
             if fault is Fault.UNAUTHORIZED:
                 await self._connection.send(_error(10016))
             else:
-                self._connection.transport.abort()
+                self._reset()
             return
         if fault in _CODE_FAULTS:
             await self._connection.send(_error(_CODE_FAULTS[fault]))
@@ -160,6 +162,9 @@ class _Reply:
         if fault is Fault.EMPTY:
             await self._frame("", 2, question)
             return
+        if thinking:
+            for thought in THOUGHTS:
+                await self._frame(thought, 0 if self._seq == 0 else 1, question, "reasoning_content")
         async for token in script.pace():
             await self._frame(token, 0 if self._seq == 0 else 1, question)
             self._record.tokens_sent += 1
@@ -175,13 +180,13 @@ class _Reply:
                 await asyncio.Event().wait()
             case Fault.CUT:
                 await asyncio.sleep(0.05)
-                connection.transport.abort()
+                self._reset()
             case Fault.CUT_CHARACTER:
                 frame = self._text("界", 1).encode()
                 cut = frame.index("界".encode()) + 1
                 connection.transport.write(b"\x81\x7e" + len(frame).to_bytes(2) + frame[:cut])
                 await asyncio.sleep(0.05)
-                connection.transport.abort()
+                self._reset()
             case Fault.GARBAGE:
                 await connection.send("{this is not JSON")
             case Fault.HUGE_LINE:
@@ -191,16 +196,22 @@ class _Reply:
             case Fault.ERROR_FRAME:
                 await connection.send(_error(10110))
 
-    async def _frame(self, content: str, status: int, question: str) -> None:
-        await self._connection.send(self._text(content, status, question))
+    def _reset(self) -> None:
+        """Ends the connection as a crashed machine does: by RST, not by FIN."""
+        raw = self._connection.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._connection.transport.abort()
+
+    async def _frame(self, content: str, status: int, question: str, field: str = "content") -> None:
+        await self._connection.send(self._text(content, status, question, field))
         self._seq += 1
 
-    def _text(self, content: str, status: int, question: str = "") -> str:
+    def _text(self, content: str, status: int, question: str = "", field: str = "content") -> str:
         payload: dict[str, Any] = {
             "choices": {
                 "status": status,
                 "seq": self._seq,
-                "text": [{"content": content, "role": "assistant", "index": 0}],
+                "text": [{field: content, "role": "assistant", "index": 0}],
             }
         }
         if status == 2:
@@ -215,6 +226,39 @@ class _Reply:
             }
         header = {"code": 0, "message": "Success", "sid": "cht000sim@dx0", "status": status}
         return json.dumps({"header": header, "payload": payload}, ensure_ascii=False)
+
+
+class _BadRequest(Exception):
+    """Refused with this code in the header."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _asked(request: Any) -> tuple[str, str]:
+    """The domain and the last question of a request frame, checked as the real server does."""
+    try:
+        chat, turns = request["parameter"]["chat"], request["payload"]["message"]["text"]
+        model, roles, question = chat["domain"], [turn["role"] for turn in turns], turns[-1]["content"]
+        if not request["header"]["app_id"] or len(request["header"].get("uid", "")) > MAX_UID:
+            raise _BadRequest(10004)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        raise _BadRequest(10004) from None
+    if not isinstance(model, str) or not isinstance(question, str):
+        raise _BadRequest(10004)
+    spoken = roles[1:] if roles[0] == "system" else roles
+    if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2) + ["user"]:
+        raise _BadRequest(10005)
+    return model, question
+
+
+def _is_recent(date: str) -> bool:
+    moment = email.utils.parsedate_tz(date)
+    try:
+        return moment is not None and abs(email.utils.mktime_tz(moment) - time.time()) <= MAX_SKEW
+    except (ValueError, OverflowError):
+        return False
 
 
 def _error(code: int) -> str:

@@ -39,8 +39,8 @@ class SSEDecoder:
     def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
         self._max_line = max_line
         self._max_event = max_event
-        self._pieces: list[bytes] = []
-        self._pieces_size = 0
+        # One buffer, not a list of pieces: a line that comes byte by byte must not cost an object a byte.
+        self._unended = bytearray()
         self._at_start = True
         self._skip_lf = False
         self._event = ""
@@ -63,11 +63,8 @@ class SSEDecoder:
         if not has_cr and b"\n" not in chunk:
             self._keep(chunk)
             return []
-        if self._pieces:
-            self._pieces.append(chunk)
-            chunk = b"".join(self._pieces)
-            self._pieces.clear()
-            self._pieces_size = 0
+        if self._unended:
+            chunk = self._take() + chunk
         if has_cr:
             self._skip_lf = chunk[-1] == 13
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -80,10 +77,7 @@ class SSEDecoder:
     def flush(self) -> list[ServerSentEvent]:
         """The stream has ended: the block that it left without its empty line, if there is one. The standard discards
         it; many upstreams end that way, so the caller decides."""
-        lines = [b"".join(self._pieces)] if self._pieces else []
-        self._pieces.clear()
-        self._pieces_size = 0
-        return self._read([*lines, b""])
+        return self._read([self._take(), b""] if self._unended else [b""])
 
     def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
         events: list[ServerSentEvent] = []
@@ -128,15 +122,17 @@ class SSEDecoder:
             self._retry = int(value)
 
     def _keep(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._pieces_size += len(piece)
-        if self._pieces_size > self._max_line:
+        self._unended += piece
+        if len(self._unended) > self._max_line:
             raise SSELimitExceeded(f"a line of more than {self._max_line} bytes")
 
+    def _take(self) -> bytes:
+        unended = bytes(self._unended)
+        self._unended.clear()
+        return unended
+
     def _drop_bom(self, chunk: bytes) -> bytes:
-        start = b"".join(self._pieces) + chunk
-        self._pieces.clear()
-        self._pieces_size = 0
+        start = self._take() + chunk
         if len(start) < len(_BOM) and _BOM.startswith(start):
             self._keep(start)
             return b""

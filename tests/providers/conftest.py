@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chat.events import Finish, ProviderEvent, Reasoning, Text, Usage
-from chat.providers.base import ChatRequest, Model, Params, Provider, Timeouts, Turn
+from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
 from chat.providers.http import HttptoolsTransport
 from chat.providers.openai_chat import OpenAIChat
 from chat.providers.spark import Spark
@@ -48,8 +48,8 @@ class Reply:
         return [event for event in self.events if isinstance(event, Finish)]
 
 
-def question(model: str, text: str = "How are you?", **params: float | None) -> ChatRequest:
-    return ChatRequest(model, (Turn("user", text),), Params(**params), user="u" * 32)
+def question(model: str, text: str = "How are you?") -> ChatRequest:
+    return ChatRequest(model, (Turn("user", text),), user="u" * 32)
 
 
 async def read(provider: Provider, request: ChatRequest, reply: Reply | None = None) -> Reply:
@@ -63,9 +63,11 @@ async def read(provider: Provider, request: ChatRequest, reply: Reply | None = N
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Waits for what happens on the other side of a socket."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+    for _turn in range(round(seconds / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
 
 
 def spark_for(
@@ -97,6 +99,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def spark_simulator() -> AsyncIterator[SparkSimulator]:
+    simulator = SparkSimulator(API_KEY, API_SECRET)
+    await simulator.start()
+    yield simulator
+    await simulator.aclose()
+
+
+@pytest.fixture
+async def other_simulator() -> AsyncIterator[SparkSimulator]:
     simulator = SparkSimulator(API_KEY, API_SECRET)
     await simulator.start()
     yield simulator

@@ -36,7 +36,9 @@ async def test_the_upstreams_usage_is_reported(rig: Rig) -> None:
     assert not usage.estimated
 
 
-@pytest.mark.parametrize("text", ["你好,世界 — 𠮷野家 👩‍👩‍👧", "a line\u2028of Unicode\u0085and\r\n\tmore", '"\\u0041" {}'])
+@pytest.mark.parametrize(
+    "text", ["你好,世界 — 𠮷野家 👩‍👩‍👧", "a line\u2028of Unicode\u0085and\r\n\tmore", '"\\u0041" {}']
+)
 async def test_every_character_survives_the_way_there_and_back(rig: Rig, text: str) -> None:
     assert (await read(rig.provider, question("echo", text))).text == text
 

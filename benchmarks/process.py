@@ -1,0 +1,91 @@
+"""A process of the benchmark: tied to a core, waited for until it listens, and ended for certain."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+SERVER_CORE, HARNESS_CORE = 0, 1
+
+
+def tied_to(core: int) -> Callable[[], None] | None:
+    """For `preexec_fn`: with one core, or with this one forbidden, nothing is tied."""
+    allowed = os.sched_getaffinity(0)
+    if not {SERVER_CORE, HARNESS_CORE} <= allowed:
+        return None
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ListeningProcess:
+    """Python with `arguments`; as a context it is there, and listening, inside."""
+
+    def __init__(
+        self, arguments: list[str], port: int, core: int, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.port = port
+        self._command = [sys.executable, *arguments]
+        self._core = core
+        self._log = log
+        self._environment = {**os.environ, **(environment or {})}
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> ListeningProcess:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=tied_to(self._core),
+            )
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{' '.join(self._command)} did not start:\n{self._log.read_text()}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

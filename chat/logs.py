@@ -1,0 +1,100 @@
+"""Logs: structlog and the standard library through one formatter, to standard error.
+
+`json` is one object a line, `console` is for people. What nobody may read in a log is cut out here as a last defence:
+credentials, and the query of an address, which may hold some. A message's text is never given to a logger.
+"""
+
+from __future__ import annotations
+
+import logging.config
+import re
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+HIDDEN = "[hidden]"
+
+LEVELS = {
+    "chat": "INFO",
+    "chatsite": "INFO",
+    # A refused request is its client's affair; the proxy in front has it in its access log.
+    "django.request": "ERROR",
+    "django.security.DisallowedHost": "CRITICAL",
+    # At INFO these write down each connection with its whole address.
+    "asgiref": "WARNING",
+    "daphne": "WARNING",
+    "httpx": "WARNING",
+    "twisted": "WARNING",
+    "uvicorn": "WARNING",
+    "uvicorn.error": "WARNING",
+    "websockets": "WARNING",
+}
+
+_HEADER = re.compile(r"(?i)\b(authorization|cookie|x-api-key)([\"']?\s*[:=,]\s*(?:b?[\"'])?)[^\"'\r\n]+")
+"""As it travels, or as a dictionary or a list of pairs shows it."""
+_BEARER = re.compile(r"(?i)\b(bearer[ .]+)[\w.~+/=-]+")
+_QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*")
+
+
+def hide(text: str) -> str:
+    """The text without credentials, and without the query of any address."""
+    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
+    text = _BEARER.sub(rf"\1{HIDDEN}", text)
+    return _QUERY.sub(f"?{HIDDEN}", text)
+
+
+def hide_in_all(logger: Any, method: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = hide(value)
+    return event
+
+
+def configure(log_format: str, debug: bool) -> None:
+    """`log_format`: `json` or `console`. `debug`: our own loggers say more."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    loggers: dict[str, dict[str, Any]] = {name: {"level": level} for name, level in LEVELS.items()}
+    if debug:
+        loggers["chat"]["level"] = loggers["chatsite"]["level"] = "DEBUG"
+    # uvicorn has given its loggers handlers of their own by now: without them, its words come through ours.
+    for name in ("uvicorn", "uvicorn.error"):
+        loggers[name] |= {"handlers": [], "propagate": True}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "ours": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        structlog.processors.format_exc_info,  # a traceback becomes text, so that it can be searched
+                        hide_in_all,
+                        renderer,
+                    ],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
+            "root": {"handlers": ["stderr"], "level": "WARNING"},
+            "loggers": loggers,
+        }
+    )

@@ -1,0 +1,34 @@
+/* Keeps the end of the transcript in view while it grows, unless the reader has scrolled away. */
+
+const NEAR_PX = 80; // about three lines: so near to the end, a reader wants to stay there
+
+export class ScrollKeeper {
+  #scroller;
+  #onLeft;
+  #isStuck = true;
+
+  /** `onLeft(left)`: whether the reader is away from the end. */
+  constructor(scroller, content, onLeft) {
+    this.#scroller = scroller;
+    this.#onLeft = onLeft;
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.#isStuck && this.#jump()).observe(content);
+    new ResizeObserver(() => this.#isStuck && this.#jump()).observe(scroller);
+  }
+
+  stick() {
+    this.#isStuck = true;
+    this.#onLeft(false);
+    this.#jump();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    this.#isStuck = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    this.#onLeft(!this.#isStuck);
+  }
+
+  #jump() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+}

@@ -1,0 +1,107 @@
+"""The whole application inside a test's own event loop, and people who use it.
+
+A test that takes `server` has a real upstream behind it: a simulator on a free port, whose models are named by what
+they say. Limits are off; a test of one parametrizes `limits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from django.core.cache import cache
+from pytest_django import Settings
+
+from chat import runtime
+from chat.models import User
+from chat.simulators.openai_chat import OpenAIChatSimulator
+from chatsite.asgi import application
+
+PASSWORD = "correct-horse-battery"
+UPSTREAM_KEY = "key-of-the-tests"
+
+PROVIDERS = """
+[providers.simulated]
+kind = "openai_chat"
+base_url = "{url}"
+api_key = "env:UPSTREAM_KEY_OF_TESTS"
+models = ["tokens-3-0", "tokens-3000-20"]
+"""
+"""The first answers at once, the second takes a minute."""
+
+
+class Server:
+    """The application that a test talks to; it has no socket of its own."""
+
+    url = "http://localhost"
+
+    def __init__(self) -> None:
+        self._clients: list[httpx.AsyncClient] = []
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+        """Somebody with these headers and, like a browser, with cookies of their own."""
+        transport = httpx.ASGITransport(application)  # type: ignore[arg-type]
+        client = httpx.AsyncClient(transport=transport, base_url=self.url, headers=headers)
+        self._clients.append(client)
+        return client
+
+    async def aclose(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+@pytest.fixture
+def limits() -> dict[str, object]:
+    return {}
+
+
+@pytest.fixture
+async def server(
+    transactional_db: None,
+    settings: Settings,
+    limits: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Server]:
+    simulator = OpenAIChatSimulator(UPSTREAM_KEY)
+    await simulator.start()
+    monkeypatch.setenv("UPSTREAM_KEY_OF_TESTS", UPSTREAM_KEY)
+    declared = tmp_path / "providers.toml"
+    declared.write_text(PROVIDERS.format(url=simulator.url))
+    settings.CHAT_PROVIDERS_FILE = str(declared)
+    for name in ("CHAT_SEND_RATE", "CHAT_LOGIN_RATE", "CHAT_STREAMS_PER_USER"):
+        setattr(settings, name, limits.get(name))
+    cache.clear()
+    runtime.forget()
+    await runtime.current().start()
+    server = Server()
+    yield server
+    await server.aclose()
+    await runtime.current().close()
+    runtime.forget()
+    await simulator.aclose()
+
+
+@pytest.fixture
+def make_user() -> Callable[..., User]:
+    """For fixtures, which run outside of the event loop: `make_user("owner")`."""
+
+    def make(username: str, **fields: object) -> User:
+        return User.objects.create_user(username, f"{username}@example.com", PASSWORD, **fields)
+
+    return make
+
+
+@pytest.fixture
+def bearer(server: Server) -> Callable[[User], Awaitable[dict[str, str]]]:
+    """`headers=await bearer(user)`: signed in as an app is."""
+
+    async def sign_in(user: User) -> dict[str, str]:
+        credentials = {"username": user.username, "password": PASSWORD}
+        response = await server.client().post("/api/v1/auth/token", json=credentials)
+        assert response.status_code == 200, response.text
+        return {"Authorization": f"Bearer {response.json()['access']}"}
+
+    return sign_in

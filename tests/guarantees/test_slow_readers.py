@@ -1,0 +1,111 @@
+"""A reader that stops reading slows nobody and grows nothing; it is dropped, and resumes by its cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as sockets
+
+import pytest
+
+from tests.chat_server import ChatServer, server_events
+
+SIZE = 5 << 20
+GROWTH = 16 << 20
+LITTLE = 4096
+
+
+async def stalled_sse(server: ChatServer, body: bytes) -> tuple[sockets.socket, bytes]:
+    """Sends a message over HTTP with a tiny receive buffer, reads one piece, and then nothing."""
+    loop = asyncio.get_running_loop()
+    connection = sockets.socket()
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, LITTLE)
+    connection.setblocking(False)
+    await loop.sock_connect(connection, ("127.0.0.1", server.port))
+    authorization = (await server.headers())["Authorization"]
+    head = (
+        f"POST /api/v1/chat HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {authorization}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    await loop.sock_sendall(connection, head.encode() + body)
+    return connection, await loop.sock_recv(connection, LITTLE)
+
+
+async def wait_until_dropped(connection: sockets.socket) -> None:
+    """The server has closed: what is left in the buffers can be read, and then nothing comes any more."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(20):
+            while await loop.sock_recv(connection, 1 << 16):
+                pass
+    except ConnectionError:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
+async def test_five_mebibytes_past_a_stalled_reader(serve, kind) -> None:
+    server = await serve(f"bytes-{SIZE}", "tokens-100-40", server=kind, CHAT_STALL_SECONDS="3")
+    async with await server.client() as client:
+        warm = {"message": "hello", "model": "tokens-100-40"}
+        await client.post("/chat", json=warm, headers={"Accept": "application/json"})
+        before = peak = server.resident_bytes()
+        body = json.dumps({"message": "hello", "model": f"bytes-{SIZE}"}).encode()
+        connection, head = await stalled_sse(server, body)
+        generation = head.lower().split(b"x-generation-id: ", 1)[1].split(b"\r\n", 1)[0].decode()
+        other = asyncio.ensure_future(client.post("/chat", json=warm, headers={"Accept": "application/json"}))
+        while True:
+            peak = max(peak, server.resident_bytes())
+            # Not the generation itself: its five mebibytes would be what is measured.
+            listed = (await client.get("/conversations")).json()["items"]
+            if other.done() and not any(item["running"] for item in listed):
+                break
+            await asyncio.sleep(0.1)
+        assert (await other).json()["generation"]["status"] == "completed"
+        print(f"{kind}: grew by {(peak - before) / (1 << 20):.1f} MiB")
+        assert peak - before < GROWTH
+        await asyncio.sleep(4)
+        await wait_until_dropped(connection)
+        connection.close()
+        full = (await client.get(f"/generations/{generation}")).json()["text"]
+        assert len(full) == SIZE
+        url = f"/generations/{generation}/events"
+        async with client.stream("GET", url, params={"after": 1}) as answer:
+            text = ""
+            async for event in server_events(answer):
+                data = json.loads(event.data)
+                if event.event == "snapshot":
+                    text = data["text"]
+                elif not data["isFinal"]:
+                    text += data["delta"]
+        assert text == full
+
+
+async def test_a_stalled_socket_is_dropped_and_its_client_resumes(serve) -> None:
+    server = await serve(f"bytes-{SIZE}", "tokens-100-40", CHAT_STALL_SECONDS="2", CHAT_LOG_BYTES="16MiB")
+    async with await server.client() as client:
+        stalled = await server.socket(max_queue=1)
+        await stalled.send(json.dumps({"type": "send", "message": "hello", "model": f"bytes-{SIZE}"}))
+        generation = json.loads(await stalled.recv())["generation"]
+        stalled.transport.pause_reading()
+        record = {}
+        for _ in range(200):
+            record = (await client.get(f"/generations/{generation}")).json()
+            if record["status"] == "completed":
+                break
+            await asyncio.sleep(0.1)
+        assert record["status"] == "completed"
+        await asyncio.sleep(4)
+        stalled.transport.resume_reading()
+        await asyncio.wait_for(stalled.wait_closed(), 20)
+        async with await server.socket() as again:
+            await again.send(json.dumps({"type": "follow", "generation": generation, "after": 1}))
+            text, seqs = "", []
+            while True:
+                frame = json.loads(await again.recv())
+                if frame["type"] == "end":
+                    break
+                seqs.append(frame["seq"])
+                if not frame["isFinal"]:
+                    text += frame["delta"]
+        assert text == record["text"]
+        assert seqs == list(range(2, record["seq"] + 1))

@@ -1,0 +1,202 @@
+"""The adapter for OpenAI's stream over real sockets: what it reads, what it sends, and how a stream may not end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chat.errors import ErrorCode
+from chat.events import Finish, FinishReason, Text, Usage
+from chat.providers.base import ChatRequest, Params, Turn
+from chat.providers.openai_chat import OpenAIChat
+from chat.simulators.openai_chat import OpenAIChatSimulator
+from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, openai_for, question, read, until
+from tests.providers.openai_upstream import DONE, STOPPED, answer, block, delta, fail, play
+from tests.providers.raw_upstream import STREAM_HEAD, End, RawUpstream, chunked
+
+CAPTURED = (Path(__file__).parent.parent / "fixtures" / "upstream" / "openai_chat.sse").read_bytes()
+SAID = '你好！Here is a line.\n\n- **流式** output: café 👩‍🚀 "quoted" \\n.\u2028Done.'
+
+
+# A captured stream, however it is split
+
+
+def in_steps(stream: bytes, size: int) -> list[bytes]:
+    return [stream[at : at + size] for at in range(0, len(stream), size)]
+
+
+@pytest.mark.parametrize("size", [7, 97, 1 << 20])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+async def test_a_captured_stream_is_read_whole(client: httpx.AsyncClient, size: int, line_end: bytes) -> None:
+    reply = await play(client, STREAM_HEAD, *in_steps(CAPTURED.replace(b"\n", line_end), size))
+    assert reply.text == SAID
+    assert reply.events[-2:] == [Usage(21, 24), Finish(FinishReason.STOP)]
+
+
+async def test_a_captured_stream_is_read_byte_by_byte(client: httpx.AsyncClient) -> None:
+    reply = await play(client, *in_steps(STREAM_HEAD + CAPTURED, 1))
+    assert reply.text == SAID
+
+
+async def test_deltas_come_as_they_are_sent(client: httpx.AsyncClient) -> None:
+    async with RawUpstream(answer(block(delta("first"))), end="hold") as upstream:
+        async with aclosing(openai_for(upstream.url, client).stream(question("demo"))) as events:
+            assert await anext(events) == Text("first")
+            assert not upstream.left.is_set()
+        await until(upstream.left.is_set)
+
+
+# What is sent
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[OpenAIChatSimulator]:
+    simulator = OpenAIChatSimulator(API_KEY)
+    await simulator.start()
+    yield simulator
+    await simulator.aclose()
+
+
+async def test_the_request_carries_what_was_asked_and_nothing_else(
+    client: httpx.AsyncClient, simulator: OpenAIChatSimulator
+) -> None:
+    turns = (Turn("system", "Be brief."), Turn("user", "你好"), Turn("assistant", "Hi"), Turn("user", 'Go "on"'))
+    params = Params(temperature=0.0, top_p=0.5, max_tokens=3)
+    reply = await read(openai_for(simulator.url, client), ChatRequest("tokens-9-0", turns, params, user="u1"))
+    assert simulator.connections[-1].request == {
+        "model": "tokens-9-0",
+        "messages": [{"role": turn.role, "content": turn.text} for turn in turns],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "max_tokens": 3,
+        "user": "u1",
+    }
+    assert reply.text == "t000001 t000002 t000003 "
+    assert reply.finishes == [Finish(FinishReason.LENGTH)]
+
+
+async def test_parameters_that_nobody_set_are_not_sent(
+    client: httpx.AsyncClient, simulator: OpenAIChatSimulator
+) -> None:
+    await read(openai_for(simulator.url, client), ChatRequest("tokens-1-0", (Turn("user", "x"),)))
+    sent = simulator.connections[-1].request
+    assert sent.keys() == {"model", "messages", "stream", "stream_options"}
+
+
+@pytest.mark.parametrize(("key", "header"), [("k-1", b"Bearer k-1"), (None, None), ("ключ", "Bearer ключ".encode())])
+async def test_the_key_goes_into_its_header_alone(
+    client: httpx.AsyncClient, key: str | None, header: bytes | None
+) -> None:
+    async with RawUpstream(answer(block(delta("x")), DONE)) as upstream:
+        provider = OpenAIChat(
+            "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url + "/", api_key=key, client=client
+        )
+        await read(provider, question("demo"))
+    head, _blank, body = upstream.requests[0].partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"POST /v1/chat/completions HTTP/1.1"
+    sent = [line.split(b": ", 1)[1] for line in lines if line.lower().startswith(b"authorization")]
+    assert sent == ([] if header is None else [header])
+    assert b"k-1" not in body
+
+
+# How a stream may not end
+
+
+async def test_a_clean_end_without_a_mark_is_a_broken_protocol(client: httpx.AsyncClient) -> None:
+    error = await fail(client, answer(block(delta("Hi"))), said="Hi")
+    assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
+
+
+@pytest.mark.parametrize("body", ["", "\n\n", ": keep-alive\n\n", "<html>\n\n</html>\n\n"])
+async def test_a_stream_without_a_single_event_is_a_broken_protocol(client: httpx.AsyncClient, body: str) -> None:
+    error = await fail(client, answer(body))
+    assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_PROTOCOL, False)
+
+
+async def test_half_a_block_at_the_end_is_not_taken(client: httpx.AsyncClient) -> None:
+    error = await fail(client, answer(block(delta("Hi")), block(STOPPED)[:-10]), said="Hi")
+    assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
+
+
+async def test_where_the_done_mark_is_required_a_finish_reason_is_not_enough(client: httpx.AsyncClient) -> None:
+    blocks = [block(delta("Hi")), block(STOPPED)]
+    error = await fail(client, answer(*blocks), said="Hi", stop_mark="required")
+    assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
+    assert (await play(client, answer(*blocks, DONE), stop_mark="required")).text == "Hi"
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_a_connection_lost_in_mid_reply_is_unavailable(client: httpx.AsyncClient, end: End) -> None:
+    error = await fail(client, *chunked(block(delta("Hi")).encode(), last=False), said="Hi", end=end)
+    assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_a_connection_lost_before_its_first_byte_is_worth_another_attempt(
+    client: httpx.AsyncClient, end: End
+) -> None:
+    error = await fail(client, end=end)
+    assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_UNAVAILABLE, True)
+
+
+BROKEN = {
+    "no JSON": "data: {this is not JSON\n\n",
+    "JSON of another kind": "data: [1, 2]\n\n",
+    "a field of another kind": block({"choices": "none"}),
+    "half of it": 'data: {"choices": [\n\n',
+    "endlessly deep": 'data: {"x":' + "[" * 100_000 + "\n\n",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_block_that_cannot_be_read_is_a_broken_protocol(client: httpx.AsyncClient, broken: str) -> None:
+    error = await fail(client, answer(block(delta("Hi")), broken, DONE), said="Hi")
+    assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
+
+
+@pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "aborted"])
+async def test_a_reply_that_was_cut_short_by_the_upstream_is_unavailable(
+    client: httpx.AsyncClient, reason: str
+) -> None:
+    error = await fail(client, answer(block(delta("Hi", finish_reason=reason)), DONE), said="Hi")
+    assert error.error_code is ErrorCode.UPSTREAM_UNAVAILABLE
+
+
+# The simulator, as any client of OpenAI sees it
+
+
+async def test_the_simulator_answers_whole_replies_too(simulator: OpenAIChatSimulator) -> None:
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    async with httpx.AsyncClient(base_url=simulator.url, headers=headers) as plain:
+        ask = {"model": "echo", "messages": [{"role": "user", "content": [{"type": "text", "text": "你好"}]}]}
+        whole = (await plain.post("/chat/completions", json=ask)).json()
+        assert whole["choices"][0]["message"]["content"] == "你好"
+        assert whole["choices"][0]["finish_reason"] == "stop"
+        assert whole["usage"]["completion_tokens"] == 1
+        assert [model["id"] for model in (await plain.get("/models")).json()["data"]]
+
+
+BAD_REQUESTS = [
+    ("POST", "/chat/completions", b"{", 400),
+    ("POST", "/chat/completions", b'{"model":"echo","messages":[]}', 400),
+    ("POST", "/chat/completions", b'{"model":"fault-unheard-of","messages":[{"role":"user"}]}', 404),
+    ("GET", "/chat/completions", b"", 405),
+    ("POST", "/completions", b"{}", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), BAD_REQUESTS)
+async def test_the_simulator_refuses_in_openais_shape(
+    simulator: OpenAIChatSimulator, method: str, path: str, body: bytes, status: int
+) -> None:
+    async with httpx.AsyncClient(base_url=simulator.url, headers={"Authorization": f"Bearer {API_KEY}"}) as plain:
+        refused = await plain.request(method, path, content=body)
+    assert refused.status_code == status
+    assert refused.json()["error"].keys() == {"message", "type", "param", "code"}

@@ -1,0 +1,322 @@
+"""The admin: what staff see of conversations, that they change nothing of it, and who is refused.
+
+The cast: `owner` has talked with the AI; a superuser (`admin_client`); `reviewer`, staff with chosen rights; and
+`stranger`, signed in and no staff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from chat.admin.transcript import CHARS_A_MESSAGE, MESSAGES_A_PAGE
+from chat.models import Conversation, Generation, Message, User
+
+pytestmark = pytest.mark.django_db
+
+SCRIPT = "<script>alert('owned')</script> **bold**"
+QUERIES_MOST = 20
+"""Session, user, rights, facets and the page itself: far from one query a row."""
+
+
+def converse(owner: User, turns: int, text: str = "hello") -> Conversation:
+    now = timezone.now()
+    conversation = Conversation.objects.create(
+        user=owner, title="About tea", provider="demo", model="echo", message_count=2 * turns,
+        created_at=now, updated_at=now,
+    )  # fmt: skip
+    parent: Message | None = None
+    for turn in range(turns):
+        at = now + timedelta(seconds=turn)
+        asked = Message.objects.create(
+            conversation=conversation, parent=parent, role="user", text=f"question {turn}: {text}", created_at=at
+        )
+        parent = Message.objects.create(
+            conversation=conversation, parent=asked, role="assistant", text=f"answer {turn}: {text}", created_at=at
+        )
+        generation = Generation.objects.create(
+            user=owner, conversation=conversation, message=parent, user_message=asked, provider="demo", model="echo-1",
+            upstream="sse", status="failed", error_code="UPSTREAM_TIMEOUT", seq=7, owner="worker-1", heartbeat=at,
+            input_tokens=11, output_tokens=22, first_token_ms=33, duration_ms=44, created_at=at, finished_at=at,
+        )  # fmt: skip
+        parent.latest_generation = generation.id
+        parent.save()
+    return conversation
+
+
+@pytest.fixture
+def owner() -> User:
+    return User.objects.create_user("owner", "owner@example.com", "secret-of-owner")
+
+
+@pytest.fixture
+def stranger_client() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_user("stranger", "stranger@example.com", "secret-of-stranger"))
+    return client
+
+
+@pytest.fixture
+def reviewer_client() -> Callable[..., Client]:
+    def with_rights(*rights: str) -> Client:
+        reviewer = User.objects.create_user("reviewer", "reviewer@example.com", "secret-of-reviewer", is_staff=True)
+        reviewer.user_permissions.set(Permission.objects.filter(codename__in=rights, content_type__app_label="chat"))
+        client = Client()
+        client.force_login(reviewer)
+        return client
+
+    return with_rights
+
+
+def page(conversation: Conversation) -> str:
+    return reverse("admin:chat_conversation_change", args=[conversation.pk])
+
+
+LISTS = [f"admin:chat_{model}_changelist" for model in ("conversation", "message", "generation", "user")]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_shows_its_rows_and_costs_no_query_a_row(
+    name: str, admin_client: Client, owner: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(QUERIES_MOST + 5):
+        converse(owner, turns=1)
+    with django_assert_max_num_queries(QUERIES_MOST):
+        response = admin_client.get(reverse(name))
+    assert response.status_code == 200
+    assert "owner" in response.content.decode()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_stranger_is_sent_away_from_every_list(name: str, stranger_client: Client, owner: User) -> None:
+    converse(owner, turns=1)
+    response = stranger_client.get(reverse(name))
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("admin:login"))
+
+
+def test_a_stranger_is_sent_away_from_a_transcript(stranger_client: Client, owner: User) -> None:
+    response = stranger_client.get(page(converse(owner, turns=1)))
+    assert response.status_code == 302
+    assert b"question" not in response.content
+
+
+def test_the_transcript_says_who_said_what_by_which_model_and_how_it_ended(admin_client: Client, owner: User) -> None:
+    text = admin_client.get(page(converse(owner, turns=1))).content.decode()
+    for expected in ("question 0: hello", "answer 0: hello", "demo · echo-1", "UPSTREAM_TIMEOUT", "assistant"):
+        assert expected in text
+    assert text.index("question 0: hello") < text.index("answer 0: hello")
+
+
+def test_what_was_said_is_never_html(admin_client: Client, owner: User) -> None:
+    conversation = converse(owner, turns=1, text=SCRIPT)
+    conversation.title = SCRIPT
+    conversation.save()
+    message = conversation.messages.first()
+    assert message is not None
+    addresses = [page(conversation), reverse("admin:chat_message_change", args=[message.pk])]
+    addresses += [reverse(name) for name in LISTS]
+    for address in addresses:
+        assert "<script>alert" not in admin_client.get(address).content.decode()
+    assert "&lt;script&gt;alert" in admin_client.get(addresses[0]).content.decode()
+
+
+def test_the_lines_of_a_message_are_kept(admin_client: Client, owner: User) -> None:
+    text = admin_client.get(page(converse(owner, turns=1, text="one\ntwo <br> three"))).content.decode()
+    assert "question 0: one<br>two &lt;br&gt; three" in text
+
+
+def test_a_long_thread_is_paged_at_a_bounded_cost(
+    admin_client: Client, owner: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    conversation = converse(owner, turns=MESSAGES_A_PAGE)
+    with django_assert_max_num_queries(QUERIES_MOST):
+        first = admin_client.get(page(conversation)).content.decode()
+    assert first.count('<li class="border') == MESSAGES_A_PAGE
+    assert f"answer {MESSAGES_A_PAGE - 1}:" in first, "the newest come first"
+    assert f"{2 * MESSAGES_A_PAGE} messages in all" in first
+    assert "question 0:" not in first
+    for number in (2, 999):
+        earlier = admin_client.get(page(conversation), {"page": number}).content.decode()
+        assert earlier.index("question 0:") < earlier.index("answer 0:")
+
+
+def test_a_huge_message_is_cut_and_leads_to_its_own_page(admin_client: Client, owner: User) -> None:
+    conversation = converse(owner, turns=1, text="x" * (CHARS_A_MESSAGE + 500))
+    text = admin_client.get(page(conversation)).content.decode()
+    assert "x" * CHARS_A_MESSAGE not in text
+    assert f"{len('question 0: ') + 500} more characters" in text
+    answer = conversation.messages.get(role="assistant")
+    whole = admin_client.get(reverse("admin:chat_message_change", args=[answer.pk])).content.decode()
+    assert "x" * (CHARS_A_MESSAGE + 500) in whole
+
+
+@pytest.mark.parametrize("model", ["conversation", "message", "generation"])
+def test_nobody_adds_or_changes_history(model: str, admin_client: Client, owner: User) -> None:
+    conversation = converse(owner, turns=1)
+    rows = {
+        "conversation": conversation,
+        "message": conversation.messages.first(),
+        "generation": conversation.generations.first(),
+    }
+    row = rows[model]
+    assert row is not None
+    assert admin_client.get(reverse(f"admin:chat_{model}_add")).status_code == 403
+    changed = admin_client.post(reverse(f"admin:chat_{model}_change", args=[row.pk]), {"text": "x", "title": "x"})
+    assert changed.status_code == 403
+    conversation.refresh_from_db()
+    assert conversation.title == "About tea"
+
+
+def test_a_superuser_deletes_a_conversation_with_its_messages(admin_client: Client, owner: User) -> None:
+    conversation, kept = converse(owner, turns=2), converse(owner, turns=1)
+    address = reverse("admin:chat_conversation_delete", args=[conversation.pk])
+    assert admin_client.get(address).status_code == 200
+    assert Conversation.objects.count() == 2, "looking at the confirmation deletes nothing"
+    admin_client.post(address, {"post": "yes"})
+    assert list(Conversation.objects.all()) == [kept]
+    assert Message.objects.count() == 2
+
+
+def test_a_superuser_deletes_an_account_with_its_history(admin_client: Client, owner: User) -> None:
+    converse(owner, turns=2)
+    admin_client.post(reverse("admin:chat_user_delete", args=[owner.pk]), {"post": "yes"})
+    assert not User.objects.filter(pk=owner.pk).exists()
+    assert not Message.objects.exists()
+
+
+def test_staff_without_rights_see_nothing(reviewer_client: Callable[..., Client], owner: User) -> None:
+    conversation = converse(owner, turns=1)
+    client = reviewer_client()
+    assert client.get(reverse("admin:index")).status_code == 200
+    for address in (page(conversation), *(reverse(name) for name in LISTS)):
+        response = client.get(address)
+        assert response.status_code == 403
+        assert b"question" not in response.content
+
+
+def test_staff_who_may_see_conversations_alone_see_no_word_of_them(
+    reviewer_client: Callable[..., Client], owner: User
+) -> None:
+    response = reviewer_client("view_conversation").get(page(converse(owner, turns=1)))
+    assert response.status_code == 200
+    assert "question 0" not in response.content.decode()
+
+
+def test_staff_who_may_see_messages_but_no_generations_read_the_words_alone(
+    reviewer_client: Callable[..., Client], owner: User
+) -> None:
+    response = reviewer_client("view_conversation", "view_message").get(page(converse(owner, turns=1)))
+    assert "question 0" in response.content.decode()
+    assert "UPSTREAM_TIMEOUT" not in response.content.decode()
+
+
+def test_staff_delete_no_conversation_whatever_their_rights(
+    reviewer_client: Callable[..., Client], owner: User
+) -> None:
+    conversation = converse(owner, turns=1)
+    client = reviewer_client("view_conversation", "delete_conversation", "delete_message", "delete_generation")
+    response = client.post(reverse("admin:chat_conversation_delete", args=[conversation.pk]), {"post": "yes"})
+    assert response.status_code == 403
+    assert Conversation.objects.filter(pk=conversation.pk).exists()
+
+
+def test_staff_cannot_raise_rights(reviewer_client: Callable[..., Client], owner: User) -> None:
+    client = reviewer_client("view_user", "change_user")
+    address = reverse("admin:chat_user_change", args=[owner.pk])
+    client.post(address, {"username": "renamed", "email": "owner@example.com", "is_active": "on",
+                          "is_staff": "on", "is_superuser": "on"})  # fmt: skip
+    owner.refresh_from_db()
+    assert owner.username == "renamed", "the change as such was accepted"
+    assert not owner.is_superuser
+    assert not owner.is_staff
+
+
+def test_staff_cannot_set_a_superusers_password(reviewer_client: Callable[..., Client], admin_user: User) -> None:
+    client = reviewer_client("view_user", "change_user")
+    address = reverse("admin:auth_user_password_change", args=[admin_user.pk])
+    response = client.post(address, {"password1": "taken-over-1", "password2": "taken-over-1"})
+    assert response.status_code == 403
+    admin_user.refresh_from_db()
+    assert not admin_user.check_password("taken-over-1")
+
+
+def test_staff_cannot_move_a_password_reset_to_an_address_of_their_own(
+    reviewer_client: Callable[..., Client], admin_user: User
+) -> None:
+    address = EmailAddress.objects.create(user=admin_user, email=admin_user.email, primary=True)
+    client = reviewer_client("view_user")
+    rights = Permission.objects.filter(content_type__app_label="account")
+    User.objects.get(username="reviewer").user_permissions.add(*rights)
+    assert client.get(reverse("admin:account_emailaddress_changelist")).status_code == 200
+    fields = {"user": str(admin_user.pk), "email": "mine@example.com", "primary": "on", "verified": "on"}
+    for name, arguments in (("change", [address.pk]), ("add", [])):
+        path = reverse(f"admin:account_emailaddress_{name}", args=arguments)
+        assert client.post(path, fields).status_code == 403
+    listed = reverse("admin:account_emailaddress_changelist")
+    client.post(listed, {"action": "make_verified", "_selected_action": str(address.pk)})
+    assert list(EmailAddress.objects.values_list("email", "verified")) == [(admin_user.email, False)]
+
+
+@pytest.mark.parametrize("model", ["conversation", "message", "generation"])
+def test_the_search_finds_by_id_and_by_user_and_survives_nonsense(
+    model: str, admin_client: Client, owner: User
+) -> None:
+    conversation = converse(owner, turns=1)
+    other = converse(User.objects.create_user("someone"), turns=1)
+    address = reverse(f"admin:chat_{model}_changelist")
+    for term in (str(conversation.pk), "owner@example"):
+        text = admin_client.get(address, {"q": term}).content.decode()
+        rows = conversation.messages.all() if model == "message" else conversation.generations.all()
+        wanted = [conversation.pk] if model == "conversation" else [row.pk for row in rows]
+        assert all(str(pk) in text for pk in wanted)
+        assert str(other.pk) not in text
+    assert admin_client.get(address, {"q": "' OR 1=1 -- %_\\"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["conversation", "generation"])
+def test_the_search_finds_by_title(model: str, admin_client: Client, owner: User) -> None:
+    conversation, other = converse(owner, turns=1), converse(owner, turns=1)
+    Conversation.objects.filter(pk=conversation.pk).update(title="The platypus")
+    text = admin_client.get(reverse(f"admin:chat_{model}_changelist"), {"q": "platypus"}).content.decode()
+    found, hidden = ((row.pk if model == "conversation" else row.generations.get().pk) for row in (conversation, other))
+    assert str(found) in text
+    assert str(hidden) not in text
+
+
+def test_a_conversation_is_found_once_by_what_was_said_by_those_alone_who_may_read_it(
+    admin_client: Client, reviewer_client: Callable[..., Client], owner: User
+) -> None:
+    address = reverse("admin:chat_conversation_changelist")
+    conversation, other = converse(owner, turns=3, text="a platypus"), converse(owner, turns=1)
+    text = admin_client.get(address, {"q": "platypus"}).content.decode()
+    assert text.count(f'value="{conversation.pk}"') == 1
+    assert str(other.pk) not in text
+    refused = reviewer_client("view_conversation").get(address, {"q": "platypus"}).content.decode()
+    assert str(conversation.pk) not in refused
+
+
+def test_the_admin_signs_in_through_the_accounts_page(stranger_client: Client) -> None:
+    response = Client().get("/admin/", follow=True)
+    assert response.redirect_chain[-1][0].startswith(reverse("account_login"))
+    assert stranger_client.get("/admin/", follow=True).status_code == 403
+
+
+def test_a_wrong_id_is_no_error(admin_client: Client) -> None:
+    response = admin_client.get("/admin/chat/conversation/not-an-id/change/")
+    assert response.status_code == 302
+
+
+def test_a_superuser_adds_an_account_that_can_sign_in(admin_client: Client) -> None:
+    password = "walk-in-park-9"
+    fields = {"username": "newcomer", "email": "new@example.com", "password1": password, "password2": password}
+    admin_client.post(reverse("admin:chat_user_add"), {**fields, "usable_password": "true"})
+    assert Client().login(username="newcomer", password=password)
