@@ -10,13 +10,14 @@ import os
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from benchmarks import measurement
 from benchmarks.load import Job
-from benchmarks.measurement import Figures
+from benchmarks.measurement import Figures, Run
 from benchmarks.model_name import Plan, name_of
 from benchmarks.process import HARNESS_CORE, ListeningProcess, free_port
 from benchmarks.results import collect
@@ -30,31 +31,41 @@ RAMP_SECONDS = 2.0
 
 WARM_UP = Plan(50, 0)
 WARM_UP_STREAMS = 25
+WARM_UP_RAMP_SECONDS = 0.5
 
 
-def job(url: str, plan: Plan, streams: int, bearers: list[str], *, frame: bool) -> Job:
-    body = {"message": "hello", "model": name_of(plan)}
-    return Job(
-        url=url,
-        body={"type": "send", **body} if frame else body,
-        streams=streams,
-        tokens=plan.tokens,
-        ramp_seconds=RAMP_SECONDS if plan.rate else 0.5,
-        bearers=bearers,
-    )
+@dataclass(frozen=True)
+class Case:
+    name: str
+    url: str
+    server: ListeningProcess
+    bearers: list[str] = field(default_factory=list)
+
+    def job(self, plan: Plan, streams: int) -> Job:
+        body = {"message": "hello", "model": name_of(plan)}
+        return Job(
+            url=self.url,
+            body={"type": "send", **body} if self.url.startswith("ws:") else body,
+            streams=streams,
+            tokens=plan.tokens,
+            ramp_seconds=RAMP_SECONDS if plan.rate else WARM_UP_RAMP_SECONDS,
+            bearers=self.bearers,
+        )
 
 
-def measure(case: str, url: str, server: ListeningProcess, bearers: list[str] | None = None) -> Figures:
-    frame = url.startswith("ws:")
-    warm_up = measurement.load(job(url, WARM_UP, WARM_UP_STREAMS, bearers or [], frame=frame))
-    if warm_up.problems:
-        raise SystemExit(f"{case}: {warm_up.problems}")
-    runs = []
+def measure(cases: list[Case]) -> list[Figures]:
+    """In turns, so that a machine that slows down meanwhile slows down all of them."""
+    for case in cases:
+        problems = measurement.load(case.job(WARM_UP, WARM_UP_STREAMS)).problems
+        if problems:
+            raise SystemExit(f"{case.name}: {problems}")
+    runs: list[list[Run]] = [[] for _ in cases]
     for number in range(REPEAT):
-        run = measurement.measured(job(url, PACED, STREAMS, bearers or [], frame=frame), server.pid)
-        print(f"{case}, run {number + 1} of {REPEAT}: {run.cpu_us_per_token:.1f} µs a token", flush=True)
-        runs.append(run)
-    return measurement.figures(case, runs)
+        for case, its_runs in zip(cases, runs, strict=True):
+            run = measurement.measured(case.job(PACED, STREAMS), case.server.pid)
+            print(f"{case.name}, run {number + 1} of {REPEAT}: {run.cpu_us_per_token:.1f} µs a token", flush=True)
+            its_runs.append(run)
+    return [measurement.figures(case.name, its_runs) for case, its_runs in zip(cases, runs, strict=True)]
 
 
 def main() -> int:
@@ -67,15 +78,17 @@ def main() -> int:
 
         chat_server = ChatServer(directory, upstream, (name_of(PACED), name_of(WARM_UP)), SERVER)
         chat_server.prepare()
-        with chat_server.process() as server:
-            chat_server.sign_in(server.port)
-            here = f"127.0.0.1:{server.port}"
-            ours = [
-                measure(f"ours over SSE, {SERVER}", f"http://{here}/api/v1/chat", server, chat_server.bearers),
-                measure(f"ours over WebSocket, {SERVER}", f"ws://{here}/ws/chat/", server, chat_server.bearers),
+        server = stack.enter_context(chat_server.process())
+        relay = stack.enter_context(starlette_relay(directory, upstream))
+        bearers = chat_server.sign_in(server.port)
+        here = f"127.0.0.1:{server.port}"
+        *ours, peer = measure(
+            [
+                Case(f"ours over SSE, {SERVER}", f"http://{here}/api/v1/chat", server, bearers),
+                Case(f"ours over WebSocket, {SERVER}", f"ws://{here}/ws/chat/", server, bearers),
+                Case("Starlette + httpx relay", f"http://127.0.0.1:{relay.port}/chat", relay),
             ]
-        with starlette_relay(directory, upstream) as server:
-            peer = measure("Starlette + httpx relay", f"http://127.0.0.1:{server.port}/chat", server)
+        )
 
     results = collect(ours, peer)
     results.save()

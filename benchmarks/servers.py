@@ -44,7 +44,6 @@ class ChatServer:
     def __init__(self, directory: Path, upstream: str, models: Iterable[str], over: str = "uvicorn") -> None:
         self._directory = directory
         self._over = over
-        self.bearers: list[str] = []
         providers = directory / "providers.toml"
         providers.write_text(_PROVIDERS.format(base_url=json.dumps(upstream), models=json.dumps(list(models))))
         self._environment = {
@@ -78,8 +77,8 @@ class ChatServer:
         }[self._over]
         return ListeningProcess(arguments, port, SERVER_CORE, self._directory / "server.log", self._environment)
 
-    def sign_in(self, port: int) -> None:
-        """A token of each user: `bearers`."""
+    def sign_in(self, port: int) -> list[str]:
+        """A token of each user."""
 
         def token(number: int) -> str:
             credentials = {"username": f"user{number}", "password": PASSWORD}
@@ -89,7 +88,7 @@ class ChatServer:
             return access
 
         with ThreadPoolExecutor(4) as pool:
-            self.bearers = list(pool.map(token, range(USERS)))
+            return list(pool.map(token, range(USERS)))
 
     def _manage(self, *arguments: str) -> None:
         done = subprocess.run(

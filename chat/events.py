@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 
     seq: int
     event: str
-    data: bytes
+    data: bytes | bytearray
 
 
 EventName = Literal["start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "ping"]
@@ -126,5 +126,14 @@ class SnapshotData(msgspec.Struct, frozen=True, gc=False):
     images: list[dict[str, Any]] = []
 
 
-encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
 """A data struct to its JSON object as UTF-8 bytes."""
+
+
+def encode_long(data: msgspec.Struct, chars: int) -> bytes | bytearray:
+    """The same for one that holds a text of so many characters: into a buffer that need not grow by doubling, and that
+    is not copied at the end."""
+    buffer = bytearray(chars + chars // 16 + 1024)
+    _encoder.encode_into(data, buffer)
+    return buffer

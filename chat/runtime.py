@@ -21,6 +21,8 @@ from chat.services.database import Database
 from chat.services.generations import Generations
 from chat.services.identity import Identities
 from chat.services.limits import Limits
+from chat.services.owned_tasks import OwnedTasks
+from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
 from chat.services.tokens import Tokens
 from chat.simulators.demonstration import Demonstration
@@ -67,7 +69,9 @@ class Runtime:
         self.identities = Identities(self.database)
         self.tokens = Tokens(self.database)
         self.registry: Registry
-        self.generations: Generations
+        self.sending: Sending
+        self._tasks = OwnedTasks()
+        self.generations = Generations(engine=self.engine, database=self.database, tasks=self._tasks)
         self._demonstration = Demonstration()
         self._reaper: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -79,11 +83,12 @@ class Runtime:
             if self.started:
                 return
             self.registry = await self._build_registry()
-            self.generations = Generations(
+            self.sending = Sending(
                 engine=self.engine,
                 database=self.database,
                 registry=self.registry,
                 limits=self.limits,
+                tasks=self._tasks,
                 worker=self.worker,
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )
@@ -106,7 +111,7 @@ class Runtime:
     async def close(self) -> None:
         if not self.started:
             return
-        await self.generations.aclose()
+        await self._tasks.aclose()
         await self.engine.aclose()
         if self._reaper is not None:
             self._reaper.cancel()

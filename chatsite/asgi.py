@@ -33,7 +33,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
-    if not runtime.current().started:
+    if not runtime.current().started and scope["path"] != "/healthz":
         await runtime.current().start()
     if scope["type"] == "websocket":
         await route_socket(scope, receive, send)

@@ -20,7 +20,6 @@ from zope.interface import implementer
 from chat import runtime
 from chatsite.asgi import settle_garbage_collector
 
-
 STANDARD_CODES = range(1001, 1015)
 
 

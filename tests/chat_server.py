@@ -113,8 +113,7 @@ class ChatServer:
                 *("--port", str(self.port), "chatsite.asgi:application"),
             ],
         }[self.server]
-        with (self.directory / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        self.process = self._spawn(command)
         deadline = time.monotonic() + START_SECONDS
         async with httpx.AsyncClient() as client:
             while True:
@@ -124,6 +123,10 @@ class ChatServer:
                     if (await client.get(f"{self.url}/readyz")).status_code == 200:
                         return
                 await asyncio.sleep(0.1)
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.directory / "server.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
     def log(self) -> str:
         return (self.directory / "server.log").read_text()

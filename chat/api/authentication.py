@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 
 from chat import runtime
 from chat.errors import Forbidden, Unauthenticated
-from chat.services.generations import Author
 from chat.services.identity import Identity
+from chat.services.sending import Author
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -31,7 +31,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     `Prefer: respond-async`, 202 at once."""
     author = author_of(request)
     send = parse_send(json_object(request), message_chars=settings.CHAT_MESSAGE_CHARS, header_key=_header_key(request))
-    started = await runtime.current().generations.send(author, send)
+    started = await runtime.current().sending.send(author, send)
     return await answer(request, author, started)
 
 
@@ -78,7 +78,7 @@ async def regenerate(request: HttpRequest, id: str) -> HttpResponseBase:
         check_text(body[name], name, None) if body.get(name) is not None else None for name in ("provider", "model")
     )
     key = check_key(body.get("key") or _header_key(request))
-    started = await runtime.current().generations.regenerate(author, id, provider, model, key)
+    started = await runtime.current().sending.regenerate(author, id, provider, model, key)
     return await answer(request, author, started)
 
 
@@ -87,7 +87,7 @@ async def edit(request: HttpRequest, id: str) -> HttpResponseBase:
     """The same question in other words, a sibling of the first, and its answer."""
     author = author_of(request)
     send = parse_send(json_object(request), message_chars=settings.CHAT_MESSAGE_CHARS, header_key=_header_key(request))
-    started = await runtime.current().generations.edit(author, id, send)
+    started = await runtime.current().sending.edit(author, id, send)
     return await answer(request, author, started)
 
 
@@ -96,7 +96,7 @@ async def proceed(request: HttpRequest, id: str) -> HttpResponseBase:
     """The same answer goes on where it ended."""
     author, body = author_of(request), json_object(request, required=False)
     key = check_key(body.get("key") or _header_key(request))
-    started = await runtime.current().generations.proceed(author, id, key)
+    started = await runtime.current().sending.proceed(author, id, key)
     return await answer(request, author, started)
 
 

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from chat import runtime
 from chat.engine.reader import Reader
-from chat.services.generations import Author, Started
 from chat.services.records import GenerationRecord
+from chat.services.sending import Author, Started
 from chat.sse.stream import EventStream
 
 _STATUS_OF_FAILURE = {"UPSTREAM_TIMEOUT": 504}

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from chat.engine.clock import Clock
@@ -14,7 +14,7 @@ from chat.engine.generation import Generation
 from chat.engine.log import EventLog
 from chat.engine.producer import Job, Producer
 from chat.engine.reader import Reader, Readers
-from chat.engine.store import Partial, Store
+from chat.engine.store import Store
 from chat.errors import Unavailable
 from chat.events import encode
 
@@ -54,6 +54,7 @@ class Engine:
         self._producers: dict[str, Producer] = {}
         self._live: Counter[str] = Counter()
         self._housekeeping: list[asyncio.Task[None]] = []
+        self._saving = asyncio.Lock()
         self.draining = False
 
     def open(self) -> None:
@@ -133,9 +134,7 @@ class Engine:
         if producer is None:
             return False
         command(producer)
-        partial = producer.partial()
-        if partial is not None:
-            await self._store.save([partial])
+        await self._save([producer])
         return True
 
     def _ended(self, generation: str, account: str, task: asyncio.Task[None]) -> None:
@@ -207,14 +206,17 @@ class Engine:
     async def _save_forever(self) -> None:
         while True:
             await asyncio.sleep(self._settings.save_seconds)
-            partials = self._partials()
-            if not partials:
-                continue
-            try:
-                await self._store.save(partials)
-            except Exception:
-                # Nothing is lost: the ending brings the whole text.
-                logger.exception("partial texts of %d generations not saved", len(partials))
+            await self._save(self._producers.values())
 
-    def _partials(self) -> list[Partial]:
-        return [partial for producer in self._producers.values() if (partial := producer.partial()) is not None]
+    async def _save(self, producers: Iterable[Producer]) -> None:
+        """One save at a time: what a failed one did not bring must come with the next, before anything later."""
+        async with self._saving:
+            taken = [(producer, partial) for producer in producers if (partial := producer.partial()) is not None]
+            if not taken:
+                return
+            try:
+                await self._store.save([partial for _producer, partial in taken])
+            except Exception:
+                for producer, _partial in taken:
+                    producer.generation.put_back_unsaved()
+                logger.exception("partial texts of %d generations not saved", len(taken))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from chat.engine.transcript import Transcript
 from chat.errors import ErrorCode, GenerationFailed
 from chat.events import (
     LIVE,
@@ -67,10 +68,8 @@ class Generation:
         self._input_chars = input_chars
         self._chars = 0
         self._pending: list[tuple[bool, list[str]]] = []
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._saved_text = 0
-        self._saved_reasoning = 0
+        self._text = Transcript()
+        self._reasoning = Transcript()
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
 
@@ -143,18 +142,19 @@ class Generation:
 
     def snapshot(self, seq: int) -> Entry:
         """Everything that has been logged up to `seq`, as one entry."""
-        data = SnapshotData("".join(self._text), "".join(self._reasoning), self.status.value)
+        data = SnapshotData(self._text.whole(), self._reasoning.whole(), self.status.value)
         return Entry(seq, "snapshot", encode(data))
 
     # What goes to the store
 
     def take_unsaved(self, seq: int) -> Unsaved:
         """Logged pieces that `take_unsaved` has not handed out yet."""
-        text = "".join(self._text[self._saved_text :])
-        reasoning = "".join(self._reasoning[self._saved_reasoning :])
-        self._saved_text = len(self._text)
-        self._saved_reasoning = len(self._reasoning)
-        return Unsaved(text, reasoning, seq)
+        return Unsaved(self._text.take_new(), self._reasoning.take_new(), seq)
+
+    def put_back_unsaved(self) -> None:
+        """The store did not take what `take_unsaved` gave last."""
+        self._text.put_back()
+        self._reasoning.put_back()
 
     # How it ends
 
@@ -162,10 +162,9 @@ class Generation:
         """The provider's stream has ended properly."""
         if self._finish is None:
             return self.fail(GenerationFailed(ErrorCode.UPSTREAM_PROTOCOL), now)
-        if not self._text and self._finish is FinishReason.CONTENT_FILTER:
-            return self.fail(GenerationFailed(ErrorCode.CONTENT_FILTERED), now)
-        if not any(piece.strip() for piece in self._text):
-            return self.fail(GenerationFailed(ErrorCode.EMPTY_REPLY), now)
+        if self._text.is_blank():
+            filtered = self._finish is FinishReason.CONTENT_FILTER
+            return self.fail(GenerationFailed(ErrorCode.CONTENT_FILTERED if filtered else ErrorCode.EMPTY_REPLY), now)
         return self._end(Status.COMPLETED, now, finish_reason=self._finish)
 
     def cancel(self, now: float) -> Outcome:
@@ -179,8 +178,9 @@ class Generation:
         assert self.live, "a generation ends once"
         assert not self._pending, "what came is logged before the end"
         self.status = status
-        text, reasoning = "".join(self._text), "".join(self._reasoning)
-        self._text, self._reasoning = [text], [reasoning]
+        text, reasoning = self._text.whole(), self._reasoning.whole()
+        self._text.clear()
+        self._reasoning.clear()
         return Outcome(
             status,
             text,

@@ -20,7 +20,7 @@ class EventLog(ABC):
         """A new stream for a generation that this worker owns; `snapshot(seq)` builds the entry for old cursors."""
 
     @abstractmethod
-    def append(self, stream: Stream, event: str, data: bytes) -> Entry:
+    def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
         """Numbers and holds one event, and wakes the stream's readers. Never waits."""
 
     @abstractmethod

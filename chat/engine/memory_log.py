@@ -32,13 +32,17 @@ class MemoryLog(EventLog):
         self._streams[generation] = stream
         return stream
 
-    def append(self, stream: Stream, event: str, data: bytes) -> Entry:
+    def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
         return stream.append(event, data)
 
     def end(self, stream: Stream) -> None:
         stream.ended_at = asyncio.get_running_loop().time()
         stream.snapshot = None
-        self._ended[stream.generation] = stream
+        if stream.limit is not None and stream.bytes > stream.limit:
+            # Its ending alone is over the limit. Who reads it now has it; who comes later gets it from the store.
+            del self._streams[stream.generation]
+        else:
+            self._ended[stream.generation] = stream
 
     async def find(self, generation: str) -> Stream | None:
         return self._streams.get(generation)

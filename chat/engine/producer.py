@@ -16,7 +16,7 @@ from chat.engine.log import EventLog
 from chat.engine.store import Ending, Partial, Store
 from chat.engine.stream import Stream
 from chat.errors import ErrorCode, GenerationFailed
-from chat.events import ErrorData, FinalData, ProviderEvent, StartData, encode
+from chat.events import ErrorData, FinalData, ProviderEvent, StartData, encode, encode_long
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ class Producer:
         self._reading = True
         self._cancelled = False
         self._failure: GenerationFailed | None = None
+        self._unpaused = asyncio.Event()
+        self._unpaused.set()
         self.paused_since: float | None = None
         self.unread_since: float | None = None
         self.task: asyncio.Task[None] | None = None
@@ -117,7 +119,9 @@ class Producer:
                     self._flush_planned = True
                     self._clock.flush_soon(self)
                 if generation.full:
-                    return
+                    break
+        # An upstream may have said all before the pause was known; its end waits for the resume too.
+        await self._unpaused.wait()
 
     def flush(self) -> None:
         """Called by the clock: logs what has come, unless the generation is paused."""
@@ -196,6 +200,7 @@ class Producer:
             self._log_pending()
             self.paused_since = self._loop.time()
             self._pace.paused = True
+            self._unpaused.clear()
             self._source.watch.suspend()
 
     def resume(self) -> None:
@@ -204,6 +209,7 @@ class Producer:
             self._source.watch.resume()
             self._log_pending()
             self._pace.unpause()
+            self._unpaused.set()
 
     async def ended(self) -> None:
         assert self.task is not None
@@ -238,15 +244,14 @@ class Producer:
             self.task.cancel()
 
 
-def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) -> tuple[str, bytes]:
+def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) -> tuple[str, bytes | bytearray]:
     """The last event of a run: (event, data)."""
     if outcome.error is not None:
         error = outcome.error
         return "error", encode(ErrorData(error_words, error.code, error.details, error.retryable))
     assert outcome.finish_reason is not None
-    return "message", encode(
-        FinalData(outcome.finish_reason.value, outcome.usage, outcome.text, timestamp(finished_at))
-    )
+    final = FinalData(outcome.finish_reason.value, outcome.usage, outcome.text, timestamp(finished_at))
+    return "message", encode_long(final, len(outcome.text))
 
 
 def timestamp(moment: datetime) -> str:

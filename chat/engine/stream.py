@@ -37,7 +37,7 @@ class Stream:
     def last(self) -> int:
         return self.first + len(self.entries) - 1
 
-    def append(self, event: str, data: bytes) -> Entry:
+    def append(self, event: str, data: bytes | bytearray) -> Entry:
         entry = Entry(self.first + len(self.entries), event, data)
         self.entries.append(entry)
         self.bytes += len(data)

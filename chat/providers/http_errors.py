@@ -47,7 +47,7 @@ def of_exception(error: httpx.HTTPError, *, provider: str, answered: bool) -> Up
     """For a connection that failed. `answered`: a byte of the answer had come."""
     details = {"provider": provider}
     if isinstance(error, httpx.TimeoutException):
-        return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, details=details, attempt_again=not answered)
+        return UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, details=details)
     if isinstance(error, httpx.NetworkError | NoAnswer):
         return UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, details=details, attempt_again=not answered)
     if isinstance(error, CutShort):

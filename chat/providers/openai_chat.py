@@ -62,6 +62,10 @@ class _Choice(msgspec.Struct, gc=False):
     index: int | None = 0
 
 
+MAX_LINE = 4 << 20
+"""Bytes of one line of the stream (4 MiB): far more than any piece of text is."""
+
+
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
@@ -174,7 +178,7 @@ class _Reply:
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._decoder = SSEDecoder()
+        self._decoder = SSEDecoder(max_line=MAX_LINE, max_event=MAX_LINE)
         self._text = TextJoiner()
         self._reasoning = TextJoiner()
         self._finish: FinishReason | None = None

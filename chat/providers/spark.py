@@ -137,7 +137,7 @@ class Spark(Provider):
         try:
             return await UpstreamSocket.connect(url, pace=request.pace, seconds=self.timeouts.connect)
         except TimeoutError:
-            raise self._error(ErrorCode.UPSTREAM_TIMEOUT, attempt_again=True) from None
+            raise self._error(ErrorCode.UPSTREAM_TIMEOUT) from None
         except OSError:
             raise self._error(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=True) from None
         except HandshakeRefused as refusal:

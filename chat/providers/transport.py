@@ -19,8 +19,8 @@ UNREAD_LIMIT = 1 << 20
 FULL_READ = 64 * 1024
 """A read of so many bytes has likely left more behind: the connection is read on within the same tick …"""
 
-TICK_BYTES = 1 << 20
-"""… up to so many (1 MiB), so that one flood leaves the loop to the others."""
+TICK_BYTES = 256 * 1024
+"""… up to so many, five megabytes a second, so that one flood leaves the loop to the others."""
 
 
 class ConnectionDied(OSError):

@@ -116,9 +116,7 @@ class Watch:
             others = task.uncancel() > cancellations
             if others or not isinstance(error, asyncio.CancelledError):
                 raise
-            raise UpstreamError(
-                ErrorCode.UPSTREAM_TIMEOUT, details={"timeout": phase}, attempt_again=not self.over
-            ) from None
+            raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, details={"timeout": phase}) from None
         finally:
             self.waiting = False
             self._task = None

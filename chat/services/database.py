@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from chat.errors import Unavailable
 
@@ -45,6 +46,7 @@ class Database:
         self.alias = alias
         self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix=f"read-{alias}")
         self._waiting: queue.Queue[_Write | None] = queue.Queue(writes_waiting or 0)
+        self._reading: set[BaseDatabaseWrapper] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
 
@@ -74,12 +76,15 @@ class Database:
         if self._writer is not None:
             self._waiting.put(None)
             self._writer.join()
-        for _ in range(self._readers._max_workers):
-            self._readers.submit(connections[self.alias].close)
         self._readers.shutdown(wait=True)
+        for connection in self._reading:
+            # Its thread is gone; Django lets another one close it only so.
+            connection.inc_thread_sharing()
+            connection.close()
 
     def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         connection = connections[self.alias]
+        self._reading.add(connection)
         try:
             return function(*args, **kwargs)
         finally:
@@ -92,23 +97,30 @@ class Database:
 
     def _write_all(self) -> None:
         try:
-            while (first := self._waiting.get()) is not None:
-                group, ended = [first], False
-                while len(group) < GROUP:
-                    try:
-                        write = self._waiting.get_nowait()
-                    except queue.Empty:
-                        break
-                    if write is None:
-                        ended = True
-                        break
-                    group.append(write)
-                self._commit(group)
-                _deliver(group)
-                if ended:
-                    return
+            while self._write_group():
+                pass
         finally:
             connections[self.alias].close()
+
+    def _write_group(self) -> bool:
+        """Waits for a write and does it with all that wait behind it; False at the end. A call of its own: while the
+        thread waits again, it holds nothing of what it has written, which may be megabytes."""
+        first = self._waiting.get()
+        if first is None:
+            return False
+        group, ended = [first], False
+        while len(group) < GROUP and not ended:
+            try:
+                write = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if write is None:
+                ended = True
+            else:
+                group.append(write)
+        self._commit(group)
+        _deliver(group)
+        return not ended
 
     def _commit(self, group: list[_Write]) -> None:
         try:

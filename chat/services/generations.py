@@ -1,79 +1,28 @@
-"""The one door to generations for every transport: send, follow, stop, pause, resume, answer again, go on."""
+"""Replies that have been started: look at, follow, stop, pause, resume; for every transport alike."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import uuid
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
-from django.db import IntegrityError
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
-from chat.engine.clock import StreamPace
 from chat.engine.engine import Engine
-from chat.engine.producer import Job, Source
 from chat.engine.reader import Reader
-from chat.errors import Conflict, GenerationFailed, Unavailable
-from chat.events import StartData
-from chat.models import Conversation, Generation
-from chat.models.message import Role
-from chat.providers.base import ChatRequest, Model, Params, Provider, Turn
-from chat.providers.registry import Registry
-from chat.providers.resilience import RecoveringSource
-from chat.services import access, nudges, prompts, replay
-from chat.services.acceptance import (
-    Accepted,
-    Answerer,
-    accept_continuation,
-    accept_send,
-    accept_sibling,
-    known_request,
-)
+from chat.errors import Unavailable
+from chat.models import Generation
+from chat.services import access, replay
 from chat.services.database import Database
-from chat.services.limits import Limits
+from chat.services.owned_tasks import OwnedTasks
 from chat.services.records import GenerationRecord, generation_record
-
-T = TypeVar("T")
+from chat.services.sending import Started
 
 FOREIGN_WAIT_SECONDS = 15.0
 FOREIGN_CHECK_SECONDS = 0.5
 """A live generation that is not in the log belongs to a worker that died: it is ended by the reaper within so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who asks: the account, and the language for the words of a failure."""
-
-    user: uuid.UUID
-    language: str
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A message to answer; its fields are checked. Ids may be anybody's; they are looked up scoped to the author."""
-
-    message: str
-    conversation: str | None = None
-    parent: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    params: Params = field(default_factory=Params)
-    system: str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """`known`: the key had been used before; this is what it started then."""
-
-    start: StartData
-    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,213 +35,10 @@ class Following:
 
 
 class Generations:
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        database: Database,
-        registry: Registry,
-        limits: Limits,
-        worker: str,
-        context_chars: int | None,
-    ) -> None:
+    def __init__(self, *, engine: Engine, database: Database, tasks: OwnedTasks) -> None:
         self._engine = engine
         self._database = database
-        self._registry = registry
-        self._limits = limits
-        self._worker = worker
-        self._context_chars = context_chars
-        self._accepting: Counter[uuid.UUID] = Counter()
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    # Starting
-
-    async def send(self, author: Author, send: Send) -> Started:
-        """Commits the message and starts its reply. Raises RequestError."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._to_its_end(self._send(author, send))
-
-    async def regenerate(
-        self, author: Author, message: str, provider: str | None, model: str | None, key: str | None
-    ) -> Started:
-        """Another answer to the same question: a sibling. `message` may be the answer or the question."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._to_its_end(self._regenerate(author, message, provider, model, key))
-
-    async def edit(self, author: Author, message: str, send: Send) -> Started:
-        """The same question in other words: a sibling of the user's message, and its answer."""
-        original = await self._database.read(access.message, author.user, message)
-        if original.role != Role.USER:
-            raise Conflict(_("Only your own messages can be edited."))
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._to_its_end(self._edit(author, original.conversation_id, original.parent_id, send))
-
-    async def proceed(self, author: Author, message: str, key: str | None) -> Started:
-        """The same answer goes on where it ended."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._to_its_end(self._proceed(author, message, key))
-
-    async def _send(self, author: Author, send: Send) -> Started:
-        if send.conversation is None:
-            provider, model = self._registry.choose(send.provider, send.model)
-            turns: tuple[Turn, ...] = ()
-            conversation_id = parent = None
-            system = send.system or ""
-        else:
-            conversation, leaf = await self._database.read(_place, author.user, send.conversation, send.parent)
-            provider, model = self._choose(send.provider, send.model, conversation)
-            system = conversation.system if send.system is None else send.system
-            branch = await self._database.read(prompts.branch, conversation, leaf, self._context_chars)
-            turns, conversation_id, parent = branch.turns, conversation.id, branch.leaf
-        turns = prompts.with_system((*turns, Turn("user", send.message)), system)
-        return await self._start(
-            author,
-            lambda answerer: self._database.write(
-                accept_send, author.user, conversation_id, parent, send.message, answerer, send.key
-            ),
-            provider,
-            model,
-            turns,
-            send,
-            system,
-        )
-
-    async def _edit(self, author: Author, conversation_id: uuid.UUID, parent: uuid.UUID | None, send: Send) -> Started:
-        conversation = await self._database.read(access.conversation, author.user, conversation_id)
-        provider, model = self._choose(send.provider, send.model, conversation)
-        turns: tuple[Turn, ...] = ()
-        if parent is not None:
-            turns = (await self._database.read(prompts.branch, conversation, parent, self._context_chars)).turns
-        turns = prompts.with_system((*turns, Turn("user", send.message)), conversation.system)
-        return await self._start(
-            author,
-            lambda answerer: self._database.write(
-                accept_send, author.user, conversation.id, parent, send.message, answerer, send.key
-            ),
-            provider,
-            model,
-            turns,
-            send,
-            conversation.system,
-        )
-
-    async def _regenerate(
-        self, author: Author, message_id: str, provider_id: str | None, model_id: str | None, key: str | None
-    ) -> Started:
-        message = await self._database.read(access.message, author.user, message_id)
-        question = message.id if message.role == Role.USER else message.parent_id
-        if question is None:
-            raise Conflict(_("This message answers nothing that could be answered again."))
-        conversation = message.conversation
-        provider, model = self._choose(provider_id, model_id, conversation)
-        branch = await self._database.read(prompts.branch, conversation, question, self._context_chars)
-        return await self._start(
-            author,
-            lambda answerer: self._database.write(
-                accept_sibling, author.user, conversation.id, question, answerer, key
-            ),
-            provider,
-            model,
-            prompts.with_system(branch.turns, conversation.system),
-            Send(message="", key=key),
-            conversation.system,
-        )
-
-    async def _proceed(self, author: Author, message_id: str, key: str | None) -> Started:
-        message = await self._database.read(access.message, author.user, message_id)
-        if message.role != Role.ASSISTANT:
-            raise Conflict(_("Only an answer can be continued."))
-        latest = await self._database.read(_latest_generation, message.latest_generation)
-        if latest is not None and not replay.is_ended(latest):
-            raise Conflict(_("This answer is still being written."), {"generation": str(latest.id)})
-        conversation = message.conversation
-        provider, model = self._choose(
-            latest.provider if latest else None, latest.model if latest else None, conversation
-        )
-        branch = await self._database.read(prompts.branch, conversation, message.id, self._context_chars)
-        return await self._start(
-            author,
-            lambda answerer: self._database.write(accept_continuation, author.user, message.id, answerer, key),
-            provider,
-            model,
-            prompts.with_system(branch.turns, conversation.system),
-            Send(message="", key=key),
-            conversation.system,
-        )
-
-    async def _start(
-        self,
-        author: Author,
-        accept: Callable[[Answerer], Coroutine[Any, Any, Accepted]],
-        provider: Provider,
-        model: Model,
-        turns: tuple[Turn, ...],
-        send: Send,
-        system: str,
-    ) -> Started:
-        params = {
-            name: value
-            for name in ("temperature", "top_p", "max_tokens")
-            if (value := getattr(send.params, name)) is not None
-        }
-        answerer = Answerer(provider.id, model.id, provider.upstream, params, system, author.language, self._worker)
-        try:
-            accepted = await accept(answerer)
-        except IntegrityError:
-            accepted = await self._twin(author.user, send.key)
-        if not accepted.known:
-            self._run(author, accepted, provider, model, turns, send.params)
-            await nudges.conversation_changed(
-                author.user, "message", accepted.start.conversation, generation=accepted.start.generation
-            )
-        return Started(accepted.start, accepted.known)
-
-    def _run(
-        self,
-        author: Author,
-        accepted: Accepted,
-        provider: Provider,
-        model: Model,
-        turns: tuple[Turn, ...],
-        params: Params,
-    ) -> None:
-        def open_source(pace: StreamPace) -> Source:
-            request = ChatRequest(model.id, turns, params, author.user.hex, pace)
-            return RecoveringSource(self._registry, provider, model, request)
-
-        job = Job(
-            start=accepted.start,
-            account=str(author.user),
-            epoch=accepted.epoch,
-            input_chars=sum(len(turn.text) for turn in turns),
-            open_source=open_source,
-            words=lambda failure: words(failure, author.language),
-        )
-        self._engine.start(job)
-
-    async def _twin(self, user: uuid.UUID, key: str | None) -> Accepted:
-        """Another worker has used the key at the same moment."""
-        accepted = None if key is None else await self._database.read(known_request, user, key)
-        if accepted is None:
-            raise Conflict(_("The conversation changed meanwhile. Please try again."))
-        return accepted
-
-    def _choose(self, provider: str | None, model: str | None, conversation: Conversation) -> tuple[Provider, Model]:
-        """What the request names, else what the conversation used last, else the default."""
-        if provider is None and model is None and conversation.provider:
-            known = self._registry.providers.get(conversation.provider)
-            if known is not None and self._registry.state(known.id) == "ready":
-                has_model = any(item.id == conversation.model for item in known.models)
-                return self._registry.choose(known.id, conversation.model if has_model else None)
-        return self._registry.choose(provider, model)
+        self._tasks = tasks
 
     # Reading
 
@@ -357,52 +103,4 @@ class Generations:
         self, user: uuid.UUID, generation: str, command: Callable[[str], Coroutine[Any, Any, bool]]
     ) -> None:
         record = await self._database.read(access.generation_seq, user, generation)
-        await self._to_its_end(command(str(record.id)))
-
-    # Owned tasks
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs `work` in a task of its own: a client that leaves in the middle must not leave half of it undone."""
-        task = asyncio.get_running_loop().create_task(work, context=_context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def aclose(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    @contextmanager
-    def _admitted(self, user: uuid.UUID) -> Iterator[None]:
-        """Counts those on their way too, or many at once would all get in."""
-        self._limits.check_streams(user, self._engine.live_of(str(user)) + self._accepting[user])
-        self._accepting[user] += 1
-        try:
-            yield
-        finally:
-            self._accepting[user] -= 1
-            if not self._accepting[user]:
-                del self._accepting[user]
-
-
-def words(failure: GenerationFailed, language: str) -> str:
-    """What a person reads, in their language."""
-    with override(language or "en"):
-        return _(failure.message)
-
-
-def _place(user: uuid.UUID, conversation_id: str, parent: str | None) -> tuple[Conversation, uuid.UUID | None]:
-    """The conversation, and the message to answer in it, both the user's."""
-    conversation = access.conversation(user, conversation_id)
-    if parent is None:
-        return conversation, None
-    return conversation, access.message_of(conversation, parent).id
-
-
-def _latest_generation(generation: uuid.UUID | None) -> Generation | None:
-    return None if generation is None else Generation.objects.filter(id=generation).first()
-
-
-def _context() -> contextvars.Context:
-    """A fresh context: the request's would keep its thread and its connection. The language comes along by value."""
-    return contextvars.Context()
+        await self._tasks.to_its_end(command(str(record.id)))

@@ -13,7 +13,7 @@ from chat.errors import InvalidRequest, TooLarge
 from chat.models.conversation import SYSTEM_CHARS
 from chat.models.generation import KEY_CHARS
 from chat.providers.base import Params
-from chat.services.generations import Send
+from chat.services.sending import Send
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL and lone surrogates: no database takes them, and no client means them."""

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httptools
 import msgspec
@@ -147,9 +147,9 @@ class _Connection(asyncio.Protocol):
     # asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._answer = Answer(transport, self._record)
+        # Not an isinstance: uvloop's transports derive from nothing of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._answer = Answer(self._transport, self._record)
         self._server.open.add(self)
         self._server.records.append(self._record)
 

@@ -84,11 +84,13 @@ async def _write_all(reader: Reader, send: Send) -> None:
             return
         body = _encode(deliveries) if deliveries else _ping()
         last = any(delivery.last for delivery in deliveries)
-        while len(body) > WRITE_BYTES:
-            await send({"type": "http.response.body", "body": body[:WRITE_BYTES], "more_body": True})
+        start = 0
+        while len(body) - start > WRITE_BYTES:
+            piece = body[start : start + WRITE_BYTES]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
             reader.progress()
-            body = body[WRITE_BYTES:]
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
+            start += WRITE_BYTES
+        await send({"type": "http.response.body", "body": body[start:] if start else body, "more_body": not last})
         if last:
             return
 

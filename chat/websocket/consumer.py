@@ -19,9 +19,9 @@ from chat import runtime
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
 from chat.services import nudges
-from chat.services.generations import Author
 from chat.services.identity import Identity
 from chat.services.requests import parse_send
+from chat.services.sending import Author
 from chat.websocket import frames, handshake
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _send_message(self, frame: dict[str, Any], ref: Any) -> None:
         send = parse_send(frame, message_chars=settings.CHAT_MESSAGE_CHARS)
         self._check_room()
-        started = await self._runtime.generations.send(self._author, send)
+        started = await self._runtime.sending.send(self._author, send)
         start = started.start
         await self._write(
             frames.encode(

@@ -140,7 +140,7 @@ class SSEDecoder:
         return start.removeprefix(_BOM)
 
 
-def encode_event(seq: int | None, event: str | None, data: bytes) -> bytes:
+def encode_event(seq: int | None, event: str | None, data: bytes | bytearray) -> bytes:
     """One block. `data` is a single line, as JSON is; `event` is a plain name."""
     if seq is None:
         return b"event: %s\ndata: %s\n\n" % (event.encode(), data) if event else b"data: %s\n\n" % data

@@ -101,7 +101,8 @@ export class OpenConversation {
       if (error.code === NETWORK && transport !== this.#transport && !this.#closed) return this.deliver(entry);
       entry.sending = false;
       entry.error = { code: error.code ?? "GENERATION_ERROR", error: error.message };
-      this.#outbox.put({ ...stored(entry), refused: entry.error });
+      // After a sign-in it goes out by itself.
+      this.#outbox.put(error.status === 401 ? { ...stored(entry), refused: null } : stored(entry));
       this.#on.change();
     }
     this.#syncIfWanted();
@@ -174,6 +175,7 @@ export class OpenConversation {
     if (!this.id) {
       this.id = start.conversation;
       this.#on.named(this.id);
+      for (const other of this.pending) this.#outbox.put(stored(Object.assign(other, { conversation: this.id })));
     }
     if (!start.message || this.#replies.has(start.generation)) {
       // An old key: what it started is in the record.
@@ -202,8 +204,8 @@ export class OpenConversation {
   }
 }
 
-const stored = ({ key, conversation, parent, text, provider, model, refused }) =>
-  ({ key, conversation, parent, text, provider, model, refused });
+const stored = ({ key, conversation, parent, text, provider, model, error, sending }) =>
+  ({ key, conversation, parent, text, provider, model, refused: sending ? null : error });
 
 const userRecord = ({ user_message }, parent, text) =>
   ({ id: user_message, parent, role: "user", text, reasoning: "", status: "completed", generation: null });

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -63,6 +65,21 @@ async def test_whoever_holds_again_waits_for_the_next_tick() -> None:
         assert pace.hold(connection)
         await asyncio.sleep(0.05)
         assert connection.resumed == turn
+
+
+async def test_a_clock_keeps_nothing_that_it_has_let_go() -> None:
+    class Watched(StreamPace):
+        """Without slots, so that it can be watched."""
+
+    clock = Clock(interval=0.01)
+    pace = Watched(clock)
+    pace.started = True
+    pace.hold(Connection())
+    watched = weakref.ref(pace)
+    await asyncio.sleep(0.05)
+    del pace
+    gc.collect()
+    assert watched() is None
 
 
 async def test_a_closed_clock_resumes_nothing() -> None:

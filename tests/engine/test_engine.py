@@ -111,7 +111,7 @@ async def test_an_old_cursor_of_a_live_generation_gets_a_snapshot_and_then_the_r
 
 
 async def test_what_the_log_does_not_hold_cannot_be_followed(make_rig: MakeRig) -> None:
-    rig = await make_rig(stream_bytes=500)
+    rig = await make_rig(stream_bytes=1500)
     reader = rig.engine.readers.open(lambda: None)
     assert not await rig.engine.follow(reader, "nobody's", 0)
     generation = rig.start("tokens-100-0")

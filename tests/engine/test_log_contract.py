@@ -159,6 +159,17 @@ async def test_an_ended_stream_stays_for_its_time_and_then_goes(log: EventLog) -
     assert await log.find("g") is None
 
 
+async def test_an_ending_over_the_bound_is_for_its_readers_alone(log: EventLog) -> None:
+    stream, reader = log.open("g", snapshot), Reader(lambda: None)
+    reader.follow(stream, 0, [], replay=False)
+    log.append(stream, "message", b"x" * (STREAM_BYTES + 1))
+    log.end(stream)
+    assert await log.find("g") is None, "who comes later gets it from the store"
+    (delivery,) = await reader.read()
+    assert (numbers(delivery.entries), delivery.last) == ([1], True)
+    log.sweep(asyncio.get_running_loop().time() + 2 * KEEP_SECONDS)
+
+
 async def test_a_live_stream_never_goes(log: EventLog) -> None:
     stream = log.open("g", snapshot)
     log.append(stream, "message", b"x")

@@ -79,9 +79,7 @@ def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture
-async def serve(
-    tmp_path: Path, prepared_database: Path, upstreams: Upstreams
-) -> AsyncIterator[Callable[..., Any]]:
+async def serve(tmp_path: Path, prepared_database: Path, upstreams: Upstreams) -> AsyncIterator[Callable[..., Any]]:
     """`await serve("model", …, VARIABLE="value")`: a running server with these models behind both upstreams."""
     servers: list[ChatServer] = []
 

@@ -81,12 +81,15 @@ async def test_a_reply_its_stop_its_keys_and_a_restart_on_postgresql(serve_with_
 
 async def test_nudges_reach_the_other_sockets_of_the_user_through_redis(serve_with_services) -> None:
     server = await serve_with_services("tokens-5-0")
-    async with await server.socket() as watching, await server.socket("stranger") as stranger:
-        async with await server.client() as client:
-            await watching.send('{"type": "ping"}')
-            await watching.recv()
-            made = await client.post("/conversations", json={"title": "new"})
-            nudge = json.loads(await asyncio.wait_for(watching.recv(), 10))
-            assert nudge == {"type": "conversation", "action": "created", "id": made.json()["id"]}
-            await stranger.send('{"type": "ping"}')
-            assert json.loads(await stranger.recv())["type"] == "pong"
+    async with (
+        await server.socket() as watching,
+        await server.socket("stranger") as stranger,
+        await server.client() as client,
+    ):
+        await watching.send('{"type": "ping"}')
+        await watching.recv()
+        made = await client.post("/conversations", json={"title": "new"})
+        nudge = json.loads(await asyncio.wait_for(watching.recv(), 10))
+        assert nudge == {"type": "conversation", "action": "created", "id": made.json()["id"]}
+        await stranger.send('{"type": "ping"}')
+        assert json.loads(await stranger.recv())["type"] == "pong"

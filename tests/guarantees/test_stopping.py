@@ -28,7 +28,7 @@ async def test_stop_from_another_connection_closes_the_upstream_before_the_termi
                 text += frame["delta"]
                 if frame["seq"] == 20:
                     if by == "http":
-                        asyncio.ensure_future(client.post(f"/generations/{generation}/stop"))
+                        stopping = asyncio.ensure_future(client.post(f"/generations/{generation}/stop"))
                     else:
                         await other.send(json.dumps({"type": "stop", "generation": generation}))
             if frame["type"] == "message" and frame["isFinal"]:
@@ -42,6 +42,8 @@ async def test_stop_from_another_connection_closes_the_upstream_before_the_termi
             await asyncio.sleep(0.01)
         assert record.closed is not None
         assert record.closed - arrived < 0.1, "the simulator saw its socket closed no later than the reader its end"
+        if by == "http":
+            assert (await stopping).json()["status"] == "cancelled"
         before = (await client.get(f"/generations/{generation}")).json()
         again = await client.post(f"/generations/{generation}/stop")
         assert again.status_code == 200

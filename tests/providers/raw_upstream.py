@@ -10,6 +10,10 @@ import struct
 from collections.abc import Sequence
 from typing import Literal
 
+import httpx
+
+from chat.providers.http import open_response
+
 End = Literal["close", "reset", "hold"]
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -44,6 +48,9 @@ class RawUpstream:
     def url(self) -> str:
         port = self._server.sockets[0].getsockname()[1]
         return f"{'https' if self._tls else 'http'}://localhost:{port}/v1"
+
+    def request(self) -> httpx.Request:
+        return httpx.Request("POST", self.url, content=b"{}")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -88,3 +95,12 @@ def chunked(*pieces: bytes, last: bool = True) -> tuple[bytes, ...]:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = tuple(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
     return (head, *chunks, b"0\r\n\r\n") if last else (head, *chunks)
+
+
+async def body_of(client: httpx.AsyncClient, request: httpx.Request, received: bytearray | None = None) -> bytes:
+    """The body; a buffer handed in keeps what came before a failure."""
+    received = bytearray() if received is None else received
+    async with open_response(client, request) as response:
+        async for chunk in response.stream:  # type: ignore[union-attr]
+            received += chunk
+    return bytes(received)

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import socket
-import ssl
-from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from chat.providers.base import Source
-from chat.providers.http import MAX_HEAD, CutShort, HttptoolsTransport, NoAnswer, open_response
+from chat.providers.http import MAX_HEAD, CutShort, NoAnswer, open_response
 from tests.providers.conftest import until
-from tests.providers.raw_upstream import STREAM_HEAD, RawUpstream, chunked
+from tests.providers.raw_upstream import STREAM_HEAD, RawUpstream, body_of, chunked
 
 
 def post(url: str, **extensions: object) -> httpx.Request:
     return httpx.Request("POST", url, content=b"{}", extensions=extensions)
-
-
-async def body_of(client: httpx.AsyncClient, request: httpx.Request, received: bytearray | None = None) -> bytes:
-    """The body; a buffer handed in keeps what came before a failure."""
-    received = bytearray() if received is None else received
-    async with open_response(client, request) as response:
-        async for chunk in response.stream:  # type: ignore[union-attr]
-            received += chunk
-    return bytes(received)
 
 
 def one_byte_pieces(answer: bytes) -> list[bytes]:
@@ -280,64 +263,3 @@ async def test_the_pace_says_when_the_body_is_read(client: httpx.AsyncClient) ->
 
 async def _all(chunks: object) -> list[bytes]:
     return [chunk async for chunk in chunks]  # type: ignore[attr-defined]
-
-
-# TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that vouches for itself, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-@pytest.fixture
-def server_tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_a_body_arrives_over_tls(certificate: Path, server_tls: ssl.SSLContext) -> None:
-    trusting = HttptoolsTransport(ssl.create_default_context(cafile=str(certificate)))
-    async with (
-        httpx.AsyncClient(transport=trusting) as client,
-        RawUpstream(*chunked(b"01234", b"56789"), tls=server_tls) as upstream,
-    ):
-        assert await body_of(client, post(upstream.url)) == b"0123456789"
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_a_connect_error(
-    client: httpx.AsyncClient, server_tls: ssl.SSLContext
-) -> None:
-    async with RawUpstream(LENGTH, tls=server_tls) as upstream:
-        with pytest.raises(httpx.ConnectError):
-            await body_of(client, post(upstream.url))
-        assert upstream.requests == []
-
-
-async def test_a_server_without_tls_is_a_connect_error(client: httpx.AsyncClient) -> None:
-    async with RawUpstream(b"SSH-2.0-x\r\n", wait_for_request=False) as upstream:
-        with pytest.raises(httpx.ConnectError):
-            await body_of(client, post(upstream.url.replace("http://", "https://")))

@@ -167,36 +167,3 @@ async def test_a_reply_that_was_cut_short_by_the_upstream_is_unavailable(
 ) -> None:
     error = await fail(client, answer(block(delta("Hi", finish_reason=reason)), DONE), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_UNAVAILABLE
-
-
-# The simulator, as any client of OpenAI sees it
-
-
-async def test_the_simulator_answers_whole_replies_too(simulator: OpenAIChatSimulator) -> None:
-    headers = {"Authorization": f"Bearer {API_KEY}"}
-    async with httpx.AsyncClient(base_url=simulator.url, headers=headers) as plain:
-        ask = {"model": "echo", "messages": [{"role": "user", "content": [{"type": "text", "text": "你好"}]}]}
-        whole = (await plain.post("/chat/completions", json=ask)).json()
-        assert whole["choices"][0]["message"]["content"] == "你好"
-        assert whole["choices"][0]["finish_reason"] == "stop"
-        assert whole["usage"]["completion_tokens"] == 1
-        assert [model["id"] for model in (await plain.get("/models")).json()["data"]]
-
-
-BAD_REQUESTS = [
-    ("POST", "/chat/completions", b"{", 400),
-    ("POST", "/chat/completions", b'{"model":"echo","messages":[]}', 400),
-    ("POST", "/chat/completions", b'{"model":"fault-unheard-of","messages":[{"role":"user"}]}', 404),
-    ("GET", "/chat/completions", b"", 405),
-    ("POST", "/completions", b"{}", 404),
-]
-
-
-@pytest.mark.parametrize(("method", "path", "body", "status"), BAD_REQUESTS)
-async def test_the_simulator_refuses_in_openais_shape(
-    simulator: OpenAIChatSimulator, method: str, path: str, body: bytes, status: int
-) -> None:
-    async with httpx.AsyncClient(base_url=simulator.url, headers={"Authorization": f"Bearer {API_KEY}"}) as plain:
-        refused = await plain.request(method, path, content=body)
-    assert refused.status_code == status
-    assert refused.json()["error"].keys() == {"message", "type", "param", "code"}

@@ -22,6 +22,7 @@ SAME_REPLY = {
     "no finish reason, but the string null": [block(delta("Hi", finish_reason="null")), DONE],
     "an empty finish reason": [block(delta("Hi", finish_reason="")), DONE],
     "no empty line at the end": [block(delta("Hi")), block(STOPPED).rstrip("\n")],
+    "half a block after the finish reason": [block(delta("Hi")), block(STOPPED), block(STOPPED)[:-9]],
     "no empty line after the done mark": [block(delta("Hi")), "data: [DONE]"],
     "the last text in the finish chunk": [block(delta("H")), block(delta("i", finish_reason="stop")), DONE],
     "normal": [block(delta("Hi", finish_reason="normal")), DONE],

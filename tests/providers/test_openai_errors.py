@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from chat.errors import ErrorCode
+from chat.providers import openai_chat
 from tests.providers.openai_upstream import DONE, answer, block, delta, fail
 
 SECRET = "sk-live-0123456789 of somebody"
@@ -125,6 +126,14 @@ ODD_BODIES = {
 @pytest.mark.parametrize("pieces", ODD_BODIES.values(), ids=ODD_BODIES.keys())
 async def test_a_status_counts_whatever_its_body_is(client: httpx.AsyncClient, pieces: bytes) -> None:
     assert (await fail(client, pieces)).error_code is ErrorCode.UPSTREAM_RATE_LIMITED
+
+
+async def test_a_status_counts_though_its_body_never_comes(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_chat, "ERROR_BODY_SECONDS", 0.1)
+    error = await fail(client, refusal(429, b"{}")[:-1], end="hold")
+    assert error.error_code is ErrorCode.UPSTREAM_RATE_LIMITED
 
 
 async def test_a_compressed_stream_is_refused(client: httpx.AsyncClient) -> None:

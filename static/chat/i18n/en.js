@@ -47,7 +47,6 @@ export const en = {
   "upstream.chosen": "AI over {upstream}",
   "tokens": "{count} tokens",
   "tokens.estimated": "about {count} tokens",
-  "step": "{name}",
   "copied": "Copied",
   "copy.failed": "Could not copy",
   "untitled": "Untitled conversation",
