@@ -54,7 +54,9 @@ class Runtime:
                 total_bytes=settings.CHAT_LOG_TOTAL_BYTES,
                 keep_seconds=settings.CHAT_LOG_SECONDS,
             ),
-            clock=Clock(settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS),
+            clock=Clock(
+                settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
+            ),
             readers=self.readers,
             store=self.store,
             settings=EngineSettings(

@@ -219,6 +219,7 @@ CHAT_STALL_SECONDS = seconds("CHAT_STALL_SECONDS", 10)  # how long a reader may 
 CHAT_PING_SECONDS = seconds("CHAT_PING_SECONDS", 15)  # silence on an event stream before a ping
 CHAT_PAUSE_SECONDS = seconds("CHAT_PAUSE_SECONDS", 300)  # how long a pause lasts before it ends by itself
 CHAT_TICK_SECONDS = seconds("CHAT_TICK_SECONDS", 0.05)  # the clock at rest
+CHAT_TICK_CROWDED_SECONDS = seconds("CHAT_TICK_CROWDED_SECONDS", 0.1)  # the clock with two hundred streams or more
 CHAT_TICK_STRETCHED_SECONDS = seconds("CHAT_TICK_STRETCHED_SECONDS", 0.25)  # the clock under load
 CHAT_SAVE_SECONDS = seconds("CHAT_SAVE_SECONDS", 1.0)  # between two writes of the partial text
 CHAT_WRITES_WAITING = number("CHAT_WRITES_WAITING", 10_000)  # database writes not yet done: more is refused

@@ -6,11 +6,11 @@ streams must hold neither a thread nor a database connection while they last.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from asgiref.sync import ThreadSensitiveContext
 from django.conf import settings
+from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -43,21 +43,20 @@ class ApiHandler(ASGIHandler):
         if _too_large(scope):
             await _refuse_body(send)
             return
-        handed: list[EventStream] = []
-        heads: list[dict[str, Any]] = []
-
-        async def keep(message: Mapping[str, Any]) -> None:
-            """Holds a stream's head back until Django is done with the request."""
-            if not handed:
-                await send(dict(message))
-            elif message["type"] == "http.response.start":
-                heads.append(dict(message))
-
-        scope = {**scope, "chat.hand_over": handed.append}
-        async with ThreadSensitiveContext():
-            await self.handle(scope, receive, keep)
-        if handed and heads:
-            await serve(handed[0], heads[0], receive, send)
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        request, refusal = self.create_request(scope, body)
+        # Not ASGIHandler.handle: its signals and its watch for a client that leaves cost two threads a request, and
+        # nothing here uses the connections that they look after.
+        response = refusal if request is None else await self.get_response_async(request)
+        body.close()
+        if isinstance(response, EventStream):
+            await serve(response, receive, send)
+        else:
+            assert response is not None, "without a request there is a refusal"
+            await self.send_response(response, cast(Any, send))
 
 
 def _chain(get_response: GetResponse) -> GetResponse:
@@ -69,8 +68,6 @@ def _chain(get_response: GetResponse) -> GetResponse:
             response = _plain_error(response.status_code)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
-        if isinstance(response, EventStream):
-            request.scope["chat.hand_over"](response)  # type: ignore[attr-defined]
         return response
 
     return respond

@@ -92,7 +92,7 @@ class OpenAIChat(Provider):
         base_url: str,
         api_key: str | None,
         stop_mark: Literal["optional", "required"] = "optional",
-        client: httpx.AsyncClient,
+        http: httpx.AsyncBaseTransport,
     ) -> None:
         self.id = id
         self.label = label
@@ -103,12 +103,12 @@ class OpenAIChat(Provider):
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._api_key = api_key
         self._stop_mark = stop_mark
-        self._client = client
+        self._http = http
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
         answered = False
         try:
-            async with open_response(self._client, self._request(request)) as response:
+            async with open_response(self._http, self._request(request)) as response:
                 answered = True
                 await self._check(response)
                 reply = _Reply(self.id)
@@ -124,7 +124,7 @@ class OpenAIChat(Provider):
             raise http_errors.of_exception(error, provider=self.id, answered=answered) from None
 
     async def aclose(self) -> None:
-        """The client is shared; whoever made it closes it."""
+        """The transport is shared; whoever made it closes it."""
 
     def _request(self, request: ChatRequest) -> httpx.Request:
         body: dict[str, Any] = {

@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
-import httpx
-
 from chat.errors import InvalidRequest
 from chat.providers import providers_file
 from chat.providers.base import Model, Provider
@@ -25,7 +23,7 @@ KINDS: Mapping[str, Callable[..., Provider]] = {
     "spark": Spark,
 }
 """A new kind of upstream is one file with its adapter, and one line here: the keyword arguments of its constructor are
-the keys of its table, `client` apart, which is the HTTP client that all share."""
+the keys of its table, `http` apart, which is the HTTP transport that all share."""
 
 _USUAL = (
     ("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", ("gpt-4o-mini", "gpt-4o")),
@@ -60,7 +58,7 @@ class Registry:
     def __init__(
         self, declarations: Iterable[Declaration], environment: Mapping[str, str], *, where: str = "providers"
     ) -> None:
-        self._client = httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False, timeout=None)  # noqa: S113
+        self._http = HttptoolsTransport()
         self._off: dict[str, str] = {}
         self._breakers: dict[str, Breaker] = {}
         self._declared = {declaration.id: declaration for declaration in declarations}
@@ -125,7 +123,7 @@ class Registry:
     async def aclose(self) -> None:
         for provider in self.providers.values():
             await provider.aclose()
-        await self._client.aclose()
+        await self._http.aclose()
 
     def _build(self, declaration: Declaration, environment: Mapping[str, str], where: str) -> Provider:
         if declaration.kind not in KINDS:
@@ -162,8 +160,8 @@ class Registry:
                     f'{where}: [providers.{declaration.id}] {name} cannot be "none" for kind {declaration.kind!r}: '
                     'give "env:NAME" or "file:PATH".'
                 )
-        if "client" in inspect.signature(adapter).parameters:
-            options["client"] = self._client
+        if "http" in inspect.signature(adapter).parameters:
+            options["http"] = self._http
         return adapter(
             declaration.id,
             declaration.label,
@@ -181,7 +179,7 @@ def _own_keys(adapter: Callable[..., Provider]) -> dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in inspect.signature(adapter, eval_str=True).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("base_url", "client")
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("base_url", "http")
     }
 
 

@@ -43,7 +43,7 @@ class EventStream(HttpResponse):
         self.attach = attach
 
 
-async def serve(stream: EventStream, head: dict[str, Any], receive: Receive, send: Send) -> None:
+async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
     """Streams until the generation has ended, the client has gone, or it has taken nothing for too long."""
     task = asyncio.current_task()
     assert task is not None
@@ -56,7 +56,7 @@ async def serve(stream: EventStream, head: dict[str, Any], receive: Receive, sen
         except RequestError as error:
             await _refuse(error, send)
             return
-        await send(head)
+        await send(_head(stream))
         await _write_all(reader, send)
     except (ReaderDropped, asyncio.CancelledError):
         # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
@@ -65,6 +65,11 @@ async def serve(stream: EventStream, head: dict[str, Any], receive: Receive, sen
     finally:
         stream.readers.close(reader)
         gone.cancel()
+
+
+def _head(stream: EventStream) -> dict[str, Any]:
+    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in stream.items()]
+    return {"type": "http.response.start", "status": stream.status_code, "headers": headers}
 
 
 async def _refuse(error: RequestError, send: Send) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.events import Finish, ProviderEvent, Reasoning, Text, Usage
 from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
@@ -87,13 +88,13 @@ def spark_for(
     )
 
 
-def openai_for(url: str, client: httpx.AsyncClient, *, api_key: str = API_KEY) -> OpenAIChat:
-    return OpenAIChat("openai", "OpenAI", MODELS, TIMEOUTS, 0, (), base_url=url, api_key=api_key, client=client)
+def openai_for(url: str, client: AsyncBaseTransport, *, api_key: str = API_KEY) -> OpenAIChat:
+    return OpenAIChat("openai", "OpenAI", MODELS, TIMEOUTS, 0, (), base_url=url, api_key=api_key, http=client)
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
+async def client() -> AsyncIterator[AsyncBaseTransport]:
+    async with HttptoolsTransport() as client:
         yield client
 
 
@@ -144,11 +145,11 @@ class Rig:
     adapter: Adapter
     simulator: Simulator
     provider: Provider
-    client: httpx.AsyncClient
+    client: AsyncBaseTransport
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-async def rig(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> AsyncIterator[Rig]:
+async def rig(request: pytest.FixtureRequest, client: AsyncBaseTransport) -> AsyncIterator[Rig]:
     adapter: Adapter = request.param
     simulator = adapter.simulator()
     await simulator.start()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.errors import UpstreamError
 from chat.providers.openai_chat import OpenAIChat
@@ -30,7 +30,7 @@ def answer(*blocks: str) -> bytes:
 
 
 async def play(
-    client: httpx.AsyncClient,
+    client: AsyncBaseTransport,
     *pieces: bytes,
     end: End = "close",
     stop_mark: Literal["optional", "required"] = "optional",
@@ -39,12 +39,12 @@ async def play(
     async with RawUpstream(*pieces, end=end) as upstream:
         provider = OpenAIChat(
             "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url, api_key=API_KEY, stop_mark=stop_mark,
-            client=client,
+            http=client,
         )  # fmt: skip
         return await read(provider, question("demo"), reply)
 
 
-async def fail(client: httpx.AsyncClient, *pieces: bytes, said: str = "", **options: Any) -> UpstreamError:
+async def fail(client: AsyncBaseTransport, *pieces: bytes, said: str = "", **options: Any) -> UpstreamError:
     """The failure of what must fail, after just these words."""
     reply = Reply()
     with pytest.raises(UpstreamError) as failure:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import httpx
+from httpx import AsyncBaseTransport
 
 from chat.providers.http import open_response
 
@@ -97,7 +98,7 @@ def chunked(*pieces: bytes, last: bool = True) -> tuple[bytes, ...]:
     return (head, *chunks, b"0\r\n\r\n") if last else (head, *chunks)
 
 
-async def body_of(client: httpx.AsyncClient, request: httpx.Request, received: bytearray | None = None) -> bytes:
+async def body_of(client: AsyncBaseTransport, request: httpx.Request, received: bytearray | None = None) -> bytes:
     """The body; a buffer handed in keeps what came before a failure."""
     received = bytearray() if received is None else received
     async with open_response(client, request) as response:

@@ -7,6 +7,7 @@ import socket
 
 import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.providers.base import Source
 from chat.providers.http import MAX_HEAD, CutShort, NoAnswer, open_response
@@ -32,13 +33,13 @@ LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
 )
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "byte-by-byte"])
 async def test_a_body_arrives_however_it_is_framed_and_split(
-    client: httpx.AsyncClient, answer: bytes, split: bool
+    client: AsyncBaseTransport, answer: bytes, split: bool
 ) -> None:
     async with RawUpstream(*(one_byte_pieces(answer) if split else [answer])) as upstream:
         assert await body_of(client, post(upstream.url)) == b"0123456789"
 
 
-async def test_a_body_is_handed_out_as_it_comes(client: httpx.AsyncClient) -> None:
+async def test_a_body_is_handed_out_as_it_comes(client: AsyncBaseTransport) -> None:
     async with (
         RawUpstream(*chunked(b"first", last=False), end="hold") as upstream,
         open_response(client, post(upstream.url)) as response,
@@ -46,7 +47,7 @@ async def test_a_body_is_handed_out_as_it_comes(client: httpx.AsyncClient) -> No
         assert await anext(aiter(response.stream)) == b"first"  # type: ignore[arg-type]
 
 
-async def test_status_and_headers_are_the_last_heads_and_trailers_are_none(client: httpx.AsyncClient) -> None:
+async def test_status_and_headers_are_the_last_heads_and_trailers_are_none(client: AsyncBaseTransport) -> None:
     answer = (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
         b"HTTP/1.1 418 Teapot\r\nA: 1\r\nA: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nTrailer: x\r\n\r\n"
@@ -58,12 +59,12 @@ async def test_status_and_headers_are_the_last_heads_and_trailers_are_none(clien
         assert "trailer" not in response.headers
 
 
-async def test_what_follows_a_complete_answer_is_not_read(client: httpx.AsyncClient) -> None:
+async def test_what_follows_a_complete_answer_is_not_read(client: AsyncBaseTransport) -> None:
     async with RawUpstream(LENGTH + LENGTH + b"garbage") as upstream:
         assert await body_of(client, post(upstream.url)) == b"0123456789"
 
 
-async def test_an_answer_without_a_body_ends_at_its_head(client: httpx.AsyncClient) -> None:
+async def test_an_answer_without_a_body_ends_at_its_head(client: AsyncBaseTransport) -> None:
     async with RawUpstream(b"HTTP/1.1 204 No Content\r\n\r\n", end="hold") as upstream:
         assert await body_of(client, post(upstream.url)) == b""
 
@@ -76,7 +77,7 @@ CUT = [
 
 
 @pytest.mark.parametrize("answer", [case[1] for case in CUT], ids=[case[0] for case in CUT])
-async def test_a_body_that_ends_too_early_is_cut_short(client: httpx.AsyncClient, answer: list[bytes]) -> None:
+async def test_a_body_that_ends_too_early_is_cut_short(client: AsyncBaseTransport, answer: list[bytes]) -> None:
     received = bytearray()
     async with RawUpstream(*answer) as upstream:
         with pytest.raises(CutShort) as failure:
@@ -88,19 +89,19 @@ async def test_a_body_that_ends_too_early_is_cut_short(client: httpx.AsyncClient
 @pytest.mark.parametrize(
     "answer", [STREAM_HEAD + b"0123", chunked(b"0123", last=False)[0]], ids=["in-the-body", "after-the-head"]
 )
-async def test_a_reset_in_the_answer_is_a_read_error(client: httpx.AsyncClient, answer: bytes) -> None:
+async def test_a_reset_in_the_answer_is_a_read_error(client: AsyncBaseTransport, answer: bytes) -> None:
     async with RawUpstream(answer, end="reset") as upstream:
         with pytest.raises(httpx.ReadError):
             await body_of(client, post(upstream.url))
 
 
-async def test_a_close_before_the_answer_is_no_answer(client: httpx.AsyncClient) -> None:
+async def test_a_close_before_the_answer_is_no_answer(client: AsyncBaseTransport) -> None:
     async with RawUpstream() as upstream:
         with pytest.raises(NoAnswer):
             await body_of(client, post(upstream.url))
 
 
-async def test_a_close_in_the_head_is_cut_short(client: httpx.AsyncClient) -> None:
+async def test_a_close_in_the_head_is_cut_short(client: AsyncBaseTransport) -> None:
     async with RawUpstream(b"HTTP/1.1 200 OK\r\nContent-") as upstream:
         with pytest.raises(CutShort):
             await body_of(client, post(upstream.url))
@@ -115,14 +116,14 @@ async def test_a_close_in_the_head_is_cut_short(client: httpx.AsyncClient) -> No
     ],
     ids=["another-protocol", "a-bad-length", "an-upgrade"],
 )
-async def test_what_is_not_http_is_a_protocol_error(client: httpx.AsyncClient, answer: bytes) -> None:
+async def test_what_is_not_http_is_a_protocol_error(client: AsyncBaseTransport, answer: bytes) -> None:
     async with RawUpstream(answer, end="hold") as upstream:
         with pytest.raises(httpx.RemoteProtocolError) as failure:
             await body_of(client, post(upstream.url))
     assert not isinstance(failure.value, NoAnswer | CutShort)
 
 
-async def test_what_came_before_broken_framing_is_handed_out_first(client: httpx.AsyncClient) -> None:
+async def test_what_came_before_broken_framing_is_handed_out_first(client: AsyncBaseTransport) -> None:
     received = bytearray()
     async with RawUpstream(b"".join(chunked(b"0123", last=False)) + b"no number\r\n") as upstream:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -140,14 +141,14 @@ ENDLESS = [
 
 
 @pytest.mark.parametrize(("start", "more"), [case[1:] for case in ENDLESS], ids=[case[0] for case in ENDLESS])
-async def test_framing_without_end_is_refused(client: httpx.AsyncClient, start: bytes, more: bytes) -> None:
+async def test_framing_without_end_is_refused(client: AsyncBaseTransport, start: bytes, more: bytes) -> None:
     pieces = [start, *[more * 16] * (2 * MAX_HEAD // 16000)]
     async with RawUpstream(*pieces, end="hold") as upstream:
         with pytest.raises(httpx.RemoteProtocolError):
             await body_of(client, post(upstream.url))
 
 
-async def test_nobody_listening_is_a_connect_error(client: httpx.AsyncClient) -> None:
+async def test_nobody_listening_is_a_connect_error(client: AsyncBaseTransport) -> None:
     async with RawUpstream() as upstream:
         url = upstream.url
     with pytest.raises(httpx.ConnectError):
@@ -155,12 +156,12 @@ async def test_nobody_listening_is_a_connect_error(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a..b"])
-async def test_an_unknown_host_is_a_connect_error(client: httpx.AsyncClient, host: str) -> None:
+async def test_an_unknown_host_is_a_connect_error(client: AsyncBaseTransport, host: str) -> None:
     with pytest.raises(httpx.ConnectError):
         await body_of(client, post(f"http://{host}/"))
 
 
-async def test_a_server_that_does_not_accept_is_a_connect_timeout(client: httpx.AsyncClient) -> None:
+async def test_a_server_that_does_not_accept_is_a_connect_timeout(client: AsyncBaseTransport) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -177,12 +178,14 @@ async def test_a_server_that_does_not_accept_is_a_connect_timeout(client: httpx.
             sock.close()
 
 
-async def test_another_scheme_is_unsupported(client: httpx.AsyncClient) -> None:
+async def test_another_scheme_is_unsupported(client: AsyncBaseTransport) -> None:
     with pytest.raises(httpx.UnsupportedProtocol):
         await body_of(client, post("ftp://localhost/"))
 
 
-async def test_the_request_asks_for_an_uncompressed_answer_and_a_closed_connection(client: httpx.AsyncClient) -> None:
+async def test_the_request_asks_for_an_uncompressed_answer_and_a_closed_connection(
+    client: AsyncBaseTransport,
+) -> None:
     async with RawUpstream(LENGTH) as upstream:
         request = httpx.Request("POST", f"{upstream.url}/a b?c=d", headers={"X-Key": "v"}, content="你好".encode())
         await body_of(client, request)
@@ -204,7 +207,7 @@ async def test_the_request_asks_for_an_uncompressed_answer_and_a_closed_connecti
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
-async def test_a_header_with_a_line_end_never_leaves(client: httpx.AsyncClient, value: str) -> None:
+async def test_a_header_with_a_line_end_never_leaves(client: AsyncBaseTransport, value: str) -> None:
     async with RawUpstream(LENGTH) as upstream:
         request = httpx.Request("POST", upstream.url, headers={"Authorization": f"Bearer {value}"}, content=b"")
         with pytest.raises(httpx.LocalProtocolError) as failure:
@@ -213,7 +216,7 @@ async def test_a_header_with_a_line_end_never_leaves(client: httpx.AsyncClient, 
     assert value not in str(failure.value)
 
 
-async def test_closing_the_response_closes_the_socket(client: httpx.AsyncClient) -> None:
+async def test_closing_the_response_closes_the_socket(client: AsyncBaseTransport) -> None:
     async with RawUpstream(*chunked(b"first", last=False), end="hold") as upstream:
         async with open_response(client, post(upstream.url)) as response:
             assert await anext(aiter(response.stream)) == b"first"  # type: ignore[arg-type]
@@ -222,7 +225,7 @@ async def test_closing_the_response_closes_the_socket(client: httpx.AsyncClient)
             await upstream.left.wait()
 
 
-async def test_cancelling_a_request_without_an_answer_closes_the_socket(client: httpx.AsyncClient) -> None:
+async def test_cancelling_a_request_without_an_answer_closes_the_socket(client: AsyncBaseTransport) -> None:
     async with RawUpstream(end="hold") as upstream:
         waiting = asyncio.create_task(body_of(client, post(upstream.url)))
         await until(lambda: upstream.requests)
@@ -243,7 +246,7 @@ class _Hand:
         return True
 
 
-async def test_the_pace_says_when_the_body_is_read(client: httpx.AsyncClient) -> None:
+async def test_the_pace_says_when_the_body_is_read(client: AsyncBaseTransport) -> None:
     pace = _Hand()
     async with (
         RawUpstream(*chunked(b"first", b"second")) as upstream,

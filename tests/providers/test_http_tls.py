@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from httpx import AsyncBaseTransport
 
 from chat.providers.http import HttptoolsTransport
 from tests.providers.raw_upstream import RawUpstream, body_of, chunked
@@ -55,14 +56,14 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
 async def test_a_body_arrives_over_tls(certificate: Path, server_tls: ssl.SSLContext) -> None:
     trusting = HttptoolsTransport(ssl.create_default_context(cafile=str(certificate)))
     async with (
-        httpx.AsyncClient(transport=trusting) as client,
+        trusting as client,
         RawUpstream(*chunked(b"01234", b"56789"), tls=server_tls) as upstream,
     ):
         assert await body_of(client, upstream.request()) == b"0123456789"
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_a_connect_error(
-    client: httpx.AsyncClient, server_tls: ssl.SSLContext
+    client: AsyncBaseTransport, server_tls: ssl.SSLContext
 ) -> None:
     async with RawUpstream(tls=server_tls) as upstream:
         with pytest.raises(httpx.ConnectError):
@@ -70,7 +71,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_a_connect_error(
         assert upstream.requests == []
 
 
-async def test_a_server_without_tls_is_a_connect_error(client: httpx.AsyncClient) -> None:
+async def test_a_server_without_tls_is_a_connect_error(client: AsyncBaseTransport) -> None:
     async with RawUpstream(b"SSH-2.0-x\r\n", wait_for_request=False) as upstream:
         with pytest.raises(httpx.ConnectError):
             await body_of(client, httpx.Request("POST", upstream.url.replace("http://", "https://")))

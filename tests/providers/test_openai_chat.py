@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
-import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.errors import ErrorCode
 from chat.events import Finish, FinishReason, Text, Usage
@@ -31,18 +31,18 @@ def in_steps(stream: bytes, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [7, 97, 1 << 20])
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-async def test_a_captured_stream_is_read_whole(client: httpx.AsyncClient, size: int, line_end: bytes) -> None:
+async def test_a_captured_stream_is_read_whole(client: AsyncBaseTransport, size: int, line_end: bytes) -> None:
     reply = await play(client, STREAM_HEAD, *in_steps(CAPTURED.replace(b"\n", line_end), size))
     assert reply.text == SAID
     assert reply.events[-2:] == [Usage(21, 24), Finish(FinishReason.STOP)]
 
 
-async def test_a_captured_stream_is_read_byte_by_byte(client: httpx.AsyncClient) -> None:
+async def test_a_captured_stream_is_read_byte_by_byte(client: AsyncBaseTransport) -> None:
     reply = await play(client, *in_steps(STREAM_HEAD + CAPTURED, 1))
     assert reply.text == SAID
 
 
-async def test_deltas_come_as_they_are_sent(client: httpx.AsyncClient) -> None:
+async def test_deltas_come_as_they_are_sent(client: AsyncBaseTransport) -> None:
     async with RawUpstream(answer(block(delta("first"))), end="hold") as upstream:
         async with aclosing(openai_for(upstream.url, client).stream(question("demo"))) as events:
             assert await anext(events) == Text("first")
@@ -62,7 +62,7 @@ async def simulator() -> AsyncIterator[OpenAIChatSimulator]:
 
 
 async def test_the_request_carries_what_was_asked_and_nothing_else(
-    client: httpx.AsyncClient, simulator: OpenAIChatSimulator
+    client: AsyncBaseTransport, simulator: OpenAIChatSimulator
 ) -> None:
     turns = (Turn("system", "Be brief."), Turn("user", "你好"), Turn("assistant", "Hi"), Turn("user", 'Go "on"'))
     params = Params(temperature=0.0, top_p=0.5, max_tokens=3)
@@ -82,7 +82,7 @@ async def test_the_request_carries_what_was_asked_and_nothing_else(
 
 
 async def test_parameters_that_nobody_set_are_not_sent(
-    client: httpx.AsyncClient, simulator: OpenAIChatSimulator
+    client: AsyncBaseTransport, simulator: OpenAIChatSimulator
 ) -> None:
     await read(openai_for(simulator.url, client), ChatRequest("tokens-1-0", (Turn("user", "x"),)))
     sent = simulator.connections[-1].request
@@ -91,11 +91,11 @@ async def test_parameters_that_nobody_set_are_not_sent(
 
 @pytest.mark.parametrize(("key", "header"), [("k-1", b"Bearer k-1"), (None, None), ("ключ", "Bearer ключ".encode())])
 async def test_the_key_goes_into_its_header_alone(
-    client: httpx.AsyncClient, key: str | None, header: bytes | None
+    client: AsyncBaseTransport, key: str | None, header: bytes | None
 ) -> None:
     async with RawUpstream(answer(block(delta("x")), DONE)) as upstream:
         provider = OpenAIChat(
-            "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url + "/", api_key=key, client=client
+            "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url + "/", api_key=key, http=client
         )
         await read(provider, question("demo"))
     head, _blank, body = upstream.requests[0].partition(b"\r\n\r\n")
@@ -109,23 +109,23 @@ async def test_the_key_goes_into_its_header_alone(
 # How a stream may not end
 
 
-async def test_a_clean_end_without_a_mark_is_a_broken_protocol(client: httpx.AsyncClient) -> None:
+async def test_a_clean_end_without_a_mark_is_a_broken_protocol(client: AsyncBaseTransport) -> None:
     error = await fail(client, answer(block(delta("Hi"))), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
 @pytest.mark.parametrize("body", ["", "\n\n", ": keep-alive\n\n", "<html>\n\n</html>\n\n"])
-async def test_a_stream_without_a_single_event_is_a_broken_protocol(client: httpx.AsyncClient, body: str) -> None:
+async def test_a_stream_without_a_single_event_is_a_broken_protocol(client: AsyncBaseTransport, body: str) -> None:
     error = await fail(client, answer(body))
     assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_PROTOCOL, False)
 
 
-async def test_half_a_block_at_the_end_is_not_taken(client: httpx.AsyncClient) -> None:
+async def test_half_a_block_at_the_end_is_not_taken(client: AsyncBaseTransport) -> None:
     error = await fail(client, answer(block(delta("Hi")), block(STOPPED)[:-10]), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
-async def test_where_the_done_mark_is_required_a_finish_reason_is_not_enough(client: httpx.AsyncClient) -> None:
+async def test_where_the_done_mark_is_required_a_finish_reason_is_not_enough(client: AsyncBaseTransport) -> None:
     blocks = [block(delta("Hi")), block(STOPPED)]
     error = await fail(client, answer(*blocks), said="Hi", stop_mark="required")
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
@@ -133,14 +133,14 @@ async def test_where_the_done_mark_is_required_a_finish_reason_is_not_enough(cli
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
-async def test_a_connection_lost_in_mid_reply_is_unavailable(client: httpx.AsyncClient, end: End) -> None:
+async def test_a_connection_lost_in_mid_reply_is_unavailable(client: AsyncBaseTransport, end: End) -> None:
     error = await fail(client, *chunked(block(delta("Hi")).encode(), last=False), said="Hi", end=end)
     assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_a_connection_lost_before_its_first_byte_is_worth_another_attempt(
-    client: httpx.AsyncClient, end: End
+    client: AsyncBaseTransport, end: End
 ) -> None:
     error = await fail(client, end=end)
     assert (error.error_code, error.attempt_again) == (ErrorCode.UPSTREAM_UNAVAILABLE, True)
@@ -156,14 +156,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-async def test_a_block_that_cannot_be_read_is_a_broken_protocol(client: httpx.AsyncClient, broken: str) -> None:
+async def test_a_block_that_cannot_be_read_is_a_broken_protocol(client: AsyncBaseTransport, broken: str) -> None:
     error = await fail(client, answer(block(delta("Hi")), broken, DONE), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
 @pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "aborted"])
 async def test_a_reply_that_was_cut_short_by_the_upstream_is_unavailable(
-    client: httpx.AsyncClient, reason: str
+    client: AsyncBaseTransport, reason: str
 ) -> None:
     error = await fail(client, answer(block(delta("Hi", finish_reason=reason)), DONE), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_UNAVAILABLE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.events import Finish, FinishReason, Reasoning, Text, Usage
 from tests.providers.openai_upstream import DONE, STOPPED, answer, block, delta, play
@@ -55,7 +55,7 @@ SAME_REPLY = {
 
 
 @pytest.mark.parametrize("blocks", SAME_REPLY.values(), ids=SAME_REPLY.keys())
-async def test_a_quirk_changes_nothing(client: httpx.AsyncClient, blocks: list[str]) -> None:
+async def test_a_quirk_changes_nothing(client: AsyncBaseTransport, blocks: list[str]) -> None:
     reply = await play(client, answer(*blocks))
     assert reply.text == "Hi"
     assert reply.finishes == [Finish(FinishReason.STOP)]
@@ -63,7 +63,7 @@ async def test_a_quirk_changes_nothing(client: httpx.AsyncClient, blocks: list[s
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_thinking_stands_apart(client: httpx.AsyncClient, field: str) -> None:
+async def test_thinking_stands_apart(client: AsyncBaseTransport, field: str) -> None:
     thought = {"choices": [{"index": 0, "delta": {"content": None, field: "Hmm. "}}]}
     reply = await play(client, answer(block(thought), block(thought), block(delta("Yes.")), block(STOPPED), DONE))
     assert (reply.reasoning, reply.text) == ("Hmm. Hmm. ", "Yes.")
@@ -86,7 +86,7 @@ USAGE = {
 @pytest.mark.parametrize("blocks", USAGE.values(), ids=USAGE.keys())
 @pytest.mark.parametrize("done", [DONE, ""], ids=["done", "no-done"])
 async def test_the_last_usage_counts_wherever_it_stands(
-    client: httpx.AsyncClient, blocks: list[str], done: str
+    client: AsyncBaseTransport, blocks: list[str], done: str
 ) -> None:
     reply = await play(client, answer(*blocks, done))
     assert [event for event in reply.events if isinstance(event, Usage)] == [Usage(9, 4)]
@@ -94,7 +94,7 @@ async def test_the_last_usage_counts_wherever_it_stands(
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}])
-async def test_a_usage_without_numbers_is_none(client: httpx.AsyncClient, usage: object) -> None:
+async def test_a_usage_without_numbers_is_none(client: AsyncBaseTransport, usage: object) -> None:
     assert (await play(client, answer(block(delta("Hi")), block({**STOPPED, "usage": usage}), DONE))).usage is None
 
 
@@ -109,7 +109,7 @@ FINISHES = [
 
 
 @pytest.mark.parametrize(("reason", "finish"), FINISHES, ids=[case[0] for case in FINISHES])
-async def test_a_finish_reason_is_translated(client: httpx.AsyncClient, reason: str, finish: FinishReason) -> None:
+async def test_a_finish_reason_is_translated(client: AsyncBaseTransport, reason: str, finish: FinishReason) -> None:
     reply = await play(client, answer(block(delta("Hi")), block(delta("", finish_reason=reason)), DONE))
     assert reply.finishes == [Finish(finish)]
 
@@ -131,7 +131,7 @@ CHARACTERS = [
 
 
 @pytest.mark.parametrize(("deltas", "text"), [case[1:] for case in CHARACTERS], ids=[case[0] for case in CHARACTERS])
-async def test_text_is_made_what_a_database_can_hold(client: httpx.AsyncClient, deltas: list[str], text: str) -> None:
+async def test_text_is_made_what_a_database_can_hold(client: AsyncBaseTransport, deltas: list[str], text: str) -> None:
     blocks = ['data: {"choices":[{"index":0,"delta":{"content":"' + piece + '"}}]}\n\n' for piece in deltas]
     reply = await play(client, answer(*blocks, block(STOPPED), DONE))
     assert reply.text == text
@@ -139,12 +139,12 @@ async def test_text_is_made_what_a_database_can_hold(client: httpx.AsyncClient, 
     assert all(event.delta.encode() for event in reply.events if isinstance(event, Text))
 
 
-async def test_bad_utf_8_becomes_the_replacement_character(client: httpx.AsyncClient) -> None:
+async def test_bad_utf_8_becomes_the_replacement_character(client: AsyncBaseTransport) -> None:
     raw = b'data: {"choices":[{"delta":{"content":"a\xe4\xb8 b\xff"}}]}\n\n'
     reply = await play(client, STREAM_HEAD + raw + DONE.encode())
     assert reply.text == "a\ufffd b\ufffd"
 
 
-async def test_a_line_of_megabytes_is_text_too(client: httpx.AsyncClient) -> None:
+async def test_a_line_of_megabytes_is_text_too(client: AsyncBaseTransport) -> None:
     reply = await play(client, answer(block(delta("x" * (3 << 20))), DONE))
     assert len(reply.text) == 3 << 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
+from httpx import AsyncBaseTransport
 
 from chat.errors import ErrorCode
 from chat.providers import openai_chat
@@ -36,7 +36,7 @@ IN_STREAM = [
 
 @pytest.mark.parametrize(("error", "code"), IN_STREAM, ids=[f"{code}-{at}" for at, (_, code) in enumerate(IN_STREAM)])
 async def test_an_error_object_in_the_stream_has_its_code(
-    client: httpx.AsyncClient, error: dict[str, Any], code: str
+    client: AsyncBaseTransport, error: dict[str, Any], code: str
 ) -> None:
     failure = await fail(client, answer(block(delta("Hi")), block(error), DONE), said="Hi")
     assert failure.error_code == code
@@ -45,18 +45,18 @@ async def test_an_error_object_in_the_stream_has_its_code(
 
 @pytest.mark.parametrize("head", ["application/json", "text/event-stream", "text/plain"])
 @pytest.mark.parametrize("start", ["", "\n\n\n"], ids=["at-once", "after-blank-lines"])
-async def test_an_error_in_place_of_the_stream_has_its_code(client: httpx.AsyncClient, head: str, start: str) -> None:
+async def test_an_error_in_place_of_the_stream_has_its_code(client: AsyncBaseTransport, head: str, start: str) -> None:
     body = (start + json.dumps(IN_STREAM[2][0], indent=1)).encode()
     pieces = f"HTTP/1.1 200 OK\r\nContent-Type: {head}\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body
     assert (await fail(client, *pieces)).error_code is ErrorCode.UPSTREAM_RATE_LIMITED
 
 
-async def test_a_whole_reply_in_place_of_the_stream_is_a_broken_protocol(client: httpx.AsyncClient) -> None:
+async def test_a_whole_reply_in_place_of_the_stream_is_a_broken_protocol(client: AsyncBaseTransport) -> None:
     whole = json.dumps({"object": "chat.completion", "choices": [{"message": {"content": "Hi"}}]})
     assert (await fail(client, answer(whole))).error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
-async def test_an_error_event_has_its_code(client: httpx.AsyncClient) -> None:
+async def test_an_error_event_has_its_code(client: AsyncBaseTransport) -> None:
     inspected = "event:error\n:HTTP_STATUS/400\n" + block({"code": "DataInspectionFailed", "message": SECRET})
     assert (await fail(client, answer(inspected))).error_code is ErrorCode.CONTENT_FILTERED
     throttled = "event:error\n" + block({"code": "Throttling.RateQuota", "message": SECRET})
@@ -96,7 +96,7 @@ def refusal(status: int, body: bytes, headers: str = "") -> bytes:
     ("status", "error", "code", "again"), STATUSES, ids=[f"{case[0]}-{index}" for index, case in enumerate(STATUSES)]
 )
 async def test_a_status_has_its_code(
-    client: httpx.AsyncClient, status: int, error: dict[str, Any], code: str, again: bool
+    client: AsyncBaseTransport, status: int, error: dict[str, Any], code: str, again: bool
 ) -> None:
     body = json.dumps({"error": {"message": SECRET, **error}}).encode()
     failure = await fail(client, refusal(status, body))
@@ -109,7 +109,7 @@ async def test_a_status_has_its_code(
     ("value", "seconds"),
     [("0", 0.0), ("7", 7.0), ("1.5", 1.5), ("-1", None), ("soon", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
 )
-async def test_retry_after_is_handed_on(client: httpx.AsyncClient, value: str, seconds: float | None) -> None:
+async def test_retry_after_is_handed_on(client: AsyncBaseTransport, value: str, seconds: float | None) -> None:
     failure = await fail(client, refusal(429, b"", f"Retry-After: {value}\r\n"))
     assert failure.retry_after == seconds
 
@@ -124,22 +124,22 @@ ODD_BODIES = {
 
 
 @pytest.mark.parametrize("pieces", ODD_BODIES.values(), ids=ODD_BODIES.keys())
-async def test_a_status_counts_whatever_its_body_is(client: httpx.AsyncClient, pieces: bytes) -> None:
+async def test_a_status_counts_whatever_its_body_is(client: AsyncBaseTransport, pieces: bytes) -> None:
     assert (await fail(client, pieces)).error_code is ErrorCode.UPSTREAM_RATE_LIMITED
 
 
 async def test_a_status_counts_though_its_body_never_comes(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    client: AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openai_chat, "ERROR_BODY_SECONDS", 0.1)
     error = await fail(client, refusal(429, b"{}")[:-1], end="hold")
     assert error.error_code is ErrorCode.UPSTREAM_RATE_LIMITED
 
 
-async def test_a_compressed_stream_is_refused(client: httpx.AsyncClient) -> None:
+async def test_a_compressed_stream_is_refused(client: AsyncBaseTransport) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n"
     assert (await fail(client, head + b"\x1f\x8b\x08\x00")).error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
-async def test_an_answer_that_is_not_http_is_a_broken_protocol(client: httpx.AsyncClient) -> None:
+async def test_an_answer_that_is_not_http_is_a_broken_protocol(client: AsyncBaseTransport) -> None:
     assert (await fail(client, b"SSH-2.0-OpenSSH_9.2\r\n")).error_code is ErrorCode.UPSTREAM_PROTOCOL

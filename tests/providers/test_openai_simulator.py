@@ -167,7 +167,7 @@ def test_it_runs_on_uvloop_as_in_production(model: str, code: ErrorCode | None) 
         await simulator.start()
         reply = Reply()
         try:
-            async with httpx.AsyncClient(transport=HttptoolsTransport(), trust_env=False) as client:
+            async with HttptoolsTransport() as client:
                 await read(openai_for(simulator.url, client), question(model), reply)
         except UpstreamError as error:
             return reply.text, error.error_code
