@@ -21,6 +21,7 @@ from chat.services.database import Database
 from chat.services.generations import Generations
 from chat.services.identity import Identities
 from chat.services.limits import Limits
+from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
 from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
@@ -67,12 +68,13 @@ class Runtime:
                 disconnect_grace_seconds=settings.CHAT_DISCONNECT_GRACE_SECONDS,
             ),
         )
-        self.conversations = Conversations(self.database)
+        self._tasks = OwnedTasks()
+        self.nudges = Nudges(self._tasks)
+        self.conversations = Conversations(self.database, self.nudges)
         self.identities = Identities(self.database)
         self.tokens = Tokens(self.database)
         self.registry: Registry
         self.sending: Sending
-        self._tasks = OwnedTasks()
         self.generations = Generations(engine=self.engine, database=self.database, tasks=self._tasks)
         self._demonstration = Demonstration()
         self._reaper: asyncio.Task[None] | None = None
@@ -91,6 +93,7 @@ class Runtime:
                 registry=self.registry,
                 limits=self.limits,
                 tasks=self._tasks,
+                nudges=self.nudges,
                 worker=self.worker,
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )

@@ -51,6 +51,7 @@ class Reader:
         self._cursors: dict[str, _Cursor] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._awake = False
+        self._silent = False
         self.writing_since: float | None = None
         self.quiet_since = asyncio.get_running_loop().time()
         self.left = False
@@ -90,23 +91,32 @@ class Reader:
             self._waiter.set_result(None)
 
     async def read(self) -> list[Delivery]:
-        """What is new, as soon as there is something; empty after a time of silence. Raises ReaderDropped."""
+        """What is new, as soon as there is something; empty after a time of silence, and when the reader has left or
+        is to end. Raises ReaderDropped."""
         loop = asyncio.get_running_loop()
         self.writing_since = None
-        if not self._awake:
+        deliveries: list[Delivery] = []
+        while True:
+            if self._awake:
+                self._awake = False
+                deliveries = self._take_all()
+            if deliveries or self._silent or self.left or self.ending:
+                break
             self._waiter = loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        self._awake = False
-        deliveries = [
+        self._silent = False
+        self.writing_since = self.quiet_since = loop.time()
+        return deliveries
+
+    def _take_all(self) -> list[Delivery]:
+        return [
             delivery
             for generation, cursor in list(self._cursors.items())
             if (delivery := self._take(generation, cursor)) is not None
         ]
-        self.writing_since = self.quiet_since = loop.time()
-        return deliveries
 
     def _take(self, generation: str, cursor: _Cursor) -> Delivery | None:
         entries, cursor.prefix = cursor.prefix, []
@@ -131,6 +141,11 @@ class Reader:
     def progress(self) -> None:
         """The client has taken a part of what `read` gave."""
         self.writing_since = asyncio.get_running_loop().time()
+
+    def break_silence(self) -> None:
+        """A `read` that waits returns without anything, for a ping."""
+        self._silent = True
+        self.wake()
 
     def leave(self) -> None:
         """The client has gone: a `read` that waits returns."""
@@ -183,7 +198,7 @@ class Readers:
                 self.close(reader)
                 reader.drop()
             elif reader.writing_since is None and now - reader.quiet_since >= self._ping_seconds:
-                reader.wake()
+                reader.break_silence()
 
     async def served(self, seconds: float) -> None:
         """Waits, at most so long, until no reader has anything left to follow."""

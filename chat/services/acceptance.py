@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F
 from django.utils.translation import gettext as _
 
@@ -18,8 +19,10 @@ from chat.errors import Conflict, NotFound
 from chat.events import StartData, Status
 from chat.models import Conversation, Generation, Message
 from chat.models.conversation import TITLE_CHARS
+from chat.models.generation import LIVE_VALUES
 from chat.models.identifier import new_id
 from chat.models.message import Role
+from chat.services.statements import insert
 
 TITLE_WORDS_CHARS = 60
 """How much of the first message becomes the conversation's title."""
@@ -72,9 +75,8 @@ def accept_send(
         conversation = _create_conversation(user, text, answerer, now)
     else:
         _touch_conversation(user, conversation, answerer, now, messages=2)
-    question = Message.objects.create(
-        conversation_id=conversation, parent_id=parent, role=Role.USER, text=text, created_at=now
-    )
+    question = Message(conversation_id=conversation, parent_id=parent, role=Role.USER, text=text, created_at=now)
+    insert(question, DEFAULT_DB_ALIAS)
     return _begin(user, conversation, question.id, None, answerer, key, request, now)
 
 
@@ -100,6 +102,8 @@ def accept_continuation(user: uuid.UUID, message: uuid.UUID, answerer: Answerer,
         answer = Message.objects.get(id=message, conversation__user_id=user)
     except Message.DoesNotExist:
         raise NotFound(_("This message does not exist.")) from None
+    if Generation.objects.filter(message=answer, status__in=LIVE_VALUES).exists():
+        raise Conflict(_("This answer is still being written."))
     _touch_conversation(user, answer.conversation_id, answerer, now, messages=0)
     return _begin(user, answer.conversation_id, answer.parent_id, answer, answerer, key, request, now)
 
@@ -132,7 +136,7 @@ def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: da
         created_at=now,
         updated_at=now,
     )
-    conversation.save(force_insert=True)
+    insert(conversation, DEFAULT_DB_ALIAS)
     return conversation.id
 
 
@@ -161,7 +165,7 @@ def _begin(
 ) -> Accepted:
     generation_id = new_id()
     if answer is None:
-        answer = Message.objects.create(
+        answer = Message(
             conversation_id=conversation,
             parent_id=question,
             role=Role.ASSISTANT,
@@ -169,6 +173,7 @@ def _begin(
             latest_generation=generation_id,
             created_at=now,
         )
+        insert(answer, DEFAULT_DB_ALIAS)
     else:
         answer.status, answer.latest_generation = Status.QUEUED.value, generation_id
         answer.save(update_fields=["status", "latest_generation"])
@@ -192,7 +197,7 @@ def _begin(
         request_digest=request if key is not None else "",
         created_at=now,
     )
-    generation.save(force_insert=True)
+    insert(generation, DEFAULT_DB_ALIAS)
     return Accepted(_start(generation), generation.epoch, False)
 
 

@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from chat.errors import InvalidRequest
 from chat.models import Conversation, Generation, Message
 from chat.models.generation import LIVE_VALUES
-from chat.services import access, nudges
+from chat.services import access
 from chat.services.database import Database
+from chat.services.nudges import Nudges
 from chat.services.records import ConversationRecord, MessageRecord, Page, conversation_record, message_record
 
 PAGE = 50
@@ -24,8 +25,9 @@ PAGE_MOST = 200
 
 
 class Conversations:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, nudges: Nudges) -> None:
         self._database = database
+        self._nudges = nudges
 
     async def page(self, user: uuid.UUID, cursor: str | None, limit: int) -> Page:
         """Newest first; message bodies are never loaded."""
@@ -33,7 +35,7 @@ class Conversations:
 
     async def create(self, user: uuid.UUID, fields: dict[str, Any]) -> ConversationRecord:
         record = await self._database.write(_create, user, fields)
-        await nudges.conversation_changed(user, "created", record.id)
+        await self._nudges.conversation_changed(user, "created", record.id)
         return record
 
     async def get(self, user: uuid.UUID, conversation: str) -> ConversationRecord:
@@ -41,7 +43,7 @@ class Conversations:
 
     async def change(self, user: uuid.UUID, conversation: str, fields: dict[str, Any]) -> ConversationRecord:
         record = await self._database.write(_change, user, conversation, fields)
-        await nudges.conversation_changed(user, "updated", record.id, title=record.title)
+        await self._nudges.conversation_changed(user, "updated", record.id, title=record.title)
         return record
 
     async def live_generations(self, user: uuid.UUID, conversation: str) -> list[str]:
@@ -51,7 +53,7 @@ class Conversations:
     async def delete(self, user: uuid.UUID, conversation: str) -> None:
         """Its live generations must have been stopped."""
         await self._database.write(_delete, user, conversation)
-        await nudges.conversation_changed(user, "deleted", conversation)
+        await self._nudges.conversation_changed(user, "deleted", conversation)
 
     async def messages(self, user: uuid.UUID, conversation: str, cursor: str | None, limit: int) -> Page:
         """Oldest first."""

@@ -18,11 +18,14 @@ class OwnedTasks:
 
     async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Waits for the work; the work does not end with who waits."""
+        return await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # A fresh context: the request's would keep its thread and its connection.
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def aclose(self) -> None:
         """Waits for what is under way."""

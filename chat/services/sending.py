@@ -23,7 +23,7 @@ from chat.models.message import Role
 from chat.providers.base import ChatRequest, Model, Params, Provider, Turn
 from chat.providers.registry import Registry
 from chat.providers.resilience import RecoveringSource
-from chat.services import access, nudges, prompts, replay
+from chat.services import access, prompts, replay
 from chat.services.acceptance import (
     Accepted,
     Answerer,
@@ -34,15 +34,17 @@ from chat.services.acceptance import (
 )
 from chat.services.database import Database
 from chat.services.limits import Limits
+from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who asks: the account, and the language for the words of a failure."""
+    """Who asks: the account, the language for the words of a failure, and the socket, if it is one."""
 
     user: uuid.UUID
     language: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Sending:
         registry: Registry,
         limits: Limits,
         tasks: OwnedTasks,
+        nudges: Nudges,
         worker: str,
         context_chars: int | None,
     ) -> None:
@@ -84,6 +87,7 @@ class Sending:
         self._registry = registry
         self._limits = limits
         self._tasks = tasks
+        self._nudges = nudges
         self._worker = worker
         self._context_chars = context_chars
         self._accepting: Counter[uuid.UUID] = Counter()
@@ -231,8 +235,12 @@ class Sending:
             accepted = await self._twin(author.user, send.key)
         if not accepted.known:
             self._run(author, accepted, provider, model, turns, send.params)
-            await nudges.conversation_changed(
-                author.user, "message", accepted.start.conversation, generation=accepted.start.generation
+            await self._nudges.conversation_changed(
+                author.user,
+                "message",
+                accepted.start.conversation,
+                origin=author.origin,
+                generation=accepted.start.generation,
             )
         return Started(accepted.start, accepted.known)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connections
 from django.db.models import Value
 from django.db.models.functions import Concat, Length, Substr
 from django.utils.translation import gettext, override
 
+from chat.engine.generation import Outcome
 from chat.engine.store import Ending, Partial, Store
 from chat.errors import WORDS, ErrorCode
 from chat.events import Status
 from chat.models import Conversation, Generation, Message
 from chat.models.generation import LIVE_VALUES
 from chat.services.database import Database
+from chat.services.statements import update_returning
 
 INTERRUPTED_SEQ_MARGIN = 1000
 """How far an interrupted generation's last `seq` is put beyond the last saved one: more than a worker can have sent
@@ -36,6 +39,9 @@ _SAVE_MESSAGE = """
         WHERE id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')
     )
 """
+
+_STILL_OURS = "id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')"
+_WHERE_THE_TEXT_GOES = ("message", "conversation", "text_offset", "reasoning_offset")
 
 
 class DatabaseStore(Store):
@@ -85,37 +91,48 @@ class DatabaseStore(Store):
 
     def _finish(self, ending: Ending) -> bool:
         outcome, error = ending.outcome, ending.outcome.error
-        generations = Generation.objects.using(self._database.alias)
-        changed = generations.filter(id=ending.generation, epoch=ending.epoch, status__in=LIVE_VALUES).update(
-            status=outcome.status.value,
-            seq=ending.seq,
-            heartbeat=ending.finished_at,
-            finished_at=ending.finished_at,
-            provider=ending.provider,
-            model=ending.model,
-            text_length=len(outcome.text),
-            reasoning_length=len(outcome.reasoning),
-            finish_reason=outcome.finish_reason.value if outcome.finish_reason is not None else "",
-            error_code=error.code if error is not None else "",
-            error_message=ending.error_words,
-            error_details=dict(error.details) if error is not None else {},
-            input_tokens=outcome.usage.input_tokens,
-            output_tokens=outcome.usage.output_tokens,
-            usage_estimated=outcome.usage.estimated,
-            first_token_ms=outcome.first_token_ms,
-            duration_ms=outcome.duration_ms,
+        using = self._database.alias
+        generation_key = Generation._meta.pk.get_db_prep_value(uuid.UUID(ending.generation), connections[using])
+        changes = {
+            "status": outcome.status.value,
+            "seq": ending.seq,
+            "heartbeat": ending.finished_at,
+            "finished_at": ending.finished_at,
+            "provider": ending.provider,
+            "model": ending.model,
+            "text_length": len(outcome.text),
+            "reasoning_length": len(outcome.reasoning),
+            "finish_reason": outcome.finish_reason.value if outcome.finish_reason is not None else "",
+            "error_code": error.code if error is not None else "",
+            "error_message": ending.error_words,
+            "error_details": dict(error.details) if error is not None else {},
+            "input_tokens": outcome.usage.input_tokens,
+            "output_tokens": outcome.usage.output_tokens,
+            "usage_estimated": outcome.usage.estimated,
+            "first_token_ms": outcome.first_token_ms,
+            "duration_ms": outcome.duration_ms,
+        }
+        row = update_returning(
+            Generation, using, changes, _STILL_OURS, (generation_key, ending.epoch), _WHERE_THE_TEXT_GOES
         )
-        if changed != 1:
+        if row is None:
             return False
-        row = generations.values_list("message_id", "conversation_id", "text_offset", "reasoning_offset")
-        message, conversation, text_offset, reasoning_offset = row.get(id=ending.generation)
-        Message.objects.using(self._database.alias).filter(id=message).update(
-            text=_after_prefix("text", text_offset, outcome.text),
-            reasoning=_after_prefix("reasoning", reasoning_offset, outcome.reasoning),
-            status=outcome.status.value,
-        )
-        Conversation.objects.using(self._database.alias).filter(id=conversation).update(updated_at=ending.finished_at)
+        message, conversation, text_offset, reasoning_offset = row
+        self._write_reply(message, outcome, text_offset, reasoning_offset)
+        update_returning(Conversation, using, {"updated_at": ending.finished_at}, "id = %s", (conversation,), ("id",))
         return True
+
+    def _write_reply(self, message: Any, outcome: Outcome, text_offset: int, reasoning_offset: int) -> None:
+        status = outcome.status.value
+        if text_offset or reasoning_offset:
+            Message.objects.using(self._database.alias).filter(id=message).update(
+                text=_after_prefix("text", text_offset, outcome.text),
+                reasoning=_after_prefix("reasoning", reasoning_offset, outcome.reasoning),
+                status=status,
+            )
+        else:
+            whole = {"text": outcome.text, "reasoning": outcome.reasoning, "status": status}
+            update_returning(Message, self._database.alias, whole, "id = %s", (message,), ("id",))
 
     def _reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
         now = datetime.now(UTC)

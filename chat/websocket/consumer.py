@@ -62,7 +62,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             await self._close(handshake.SIGN_IN)
             return
         self.identity = identity
-        self._author = Author(identity.user, identity.language or self._language)
+        self._author = Author(identity.user, identity.language or self._language, self.channel_name)
         self._group = nudges.group(identity.user)
         await self.channel_layer.group_add(self._group, self.channel_name)
         self._reader = self._runtime.readers.open(self._drop)
@@ -157,8 +157,11 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
 
     # Nudges from the channel layer
 
-    async def conversation_changed(self, message: dict[str, Any]) -> None:
-        await self._write(frames.encode({**message, "type": "conversation"}))
+    async def conversations_changed(self, message: dict[str, Any]) -> None:
+        for nudge in message["nudges"]:
+            origin = nudge.pop("origin")
+            if origin != self.channel_name:
+                await self._write(frames.encode({"type": "conversation", **nudge}))
 
     # Writing
 
@@ -200,7 +203,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _write(self, text: str) -> None:
         if not self._closed:
-            await self.send({"type": "websocket.send", "text": text})
+            await self.base_send({"type": "websocket.send", "text": text})
 
     def _drop(self) -> None:
         """Called by the readers' sweep: this client takes nothing, so the socket is cut."""
