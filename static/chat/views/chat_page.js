@@ -68,6 +68,8 @@ export class ChatPage {
     this.status.transport = this.transports.current.name;
     this.transports.open();
     this.#open(this.#given.conversation);
+    // Until here nothing would have happened to what is typed or pressed.
+    for (const control of document.querySelectorAll("[data-awaits-script]")) control.disabled = false;
     this.#pane.focus();
     this.#loadModels();
   }
