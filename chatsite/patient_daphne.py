@@ -77,10 +77,21 @@ class PatientServer(Server):  # type: ignore[misc]
             # autobahn's public call takes no standard code but 1000.
             protocol.sendCloseFrame(code=message["code"], isReply=False)
             return
-        await super().handle_reply(protocol, message)
+        if message["type"] == "websocket.send":
+            await self._send_frame(protocol, message)
+        else:
+            await super().handle_reply(protocol, message)
         brake = self._brakes.get(protocol)
         if brake is not None and not brake.room.is_set():
             await brake.room.wait()
+
+    async def _send_frame(self, protocol: Any, message: dict[str, Any]) -> None:
+        """The limit on frames is for clients; autobahn would silently drop a long reply of ours by it."""
+        limit, protocol.maxMessagePayloadSize = protocol.maxMessagePayloadSize, 0
+        try:
+            await super().handle_reply(protocol, message)
+        finally:
+            protocol.maxMessagePayloadSize = limit
 
     def protocol_disconnected(self, protocol: Any) -> None:
         super().protocol_disconnected(protocol)
