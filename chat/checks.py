@@ -1,6 +1,6 @@
 """Checks of the settings: an error refuses to start, a warning says what to look at. The ids are stable.
 
-E001 several workers without Redis          E006 REDIS_URL is no address of a Redis
+E001 several workers                        E006 REDIS_URL is no address of a Redis
 E002 SQLite while Redis is another machine  E007 a duration that is not positive
 E003 DEBUG with a public host               E008 a weak SECRET_KEY with a public host
 E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here, with a public host
@@ -56,12 +56,12 @@ def public_hosts() -> list[str]:
 def check_workers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     concurrency = os.environ.get("WEB_CONCURRENCY", "")  # what uvicorn and others take for a number of workers
     workers = max(settings.WORKERS, int(concurrency) if concurrency.isdecimal() else 1)
-    if workers <= 1 or settings.REDIS_URL:
+    if workers <= 1:
         return []
     return [
         Error(
-            f"{workers} workers cannot share their event logs: REDIS_URL is not set.",
-            hint="Set REDIS_URL, or serve with WORKERS=1.",
+            f"{workers} workers cannot share their event logs, which are in the memory of each.",
+            hint="Serve with WORKERS=1: one worker carries many readers.",
             id="chat.E001",
         )
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
@@ -111,7 +112,8 @@ class Runtime:
         return Registry(declarations, os.environ)
 
     async def drain(self) -> None:
-        await self.engine.drain(settings.CHAT_DRAIN_SECONDS)
+        seconds = settings.CHAT_DRAIN_SECONDS
+        await self.engine.drain(None if math.isinf(seconds) else seconds)
 
     async def close(self) -> None:
         if not self.started:

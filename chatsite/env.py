@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from pathlib import Path
@@ -34,11 +35,14 @@ def number(name: str, default: int) -> int | None:
 
 
 def seconds(name: str, default: float) -> float:
+    """Infinity for `off`."""
     value = env.str(name, default=str(default))
+    if is_off(value):
+        return math.inf
     try:
         return float(value)
     except ValueError:
-        raise ImproperlyConfigured(f"{name}={value!r}: give a number of seconds.") from None
+        raise ImproperlyConfigured(f"{name}={value!r}: give a number of seconds, or `off` to lift the limit.") from None
 
 
 def size(name: str, default: str) -> int | None:

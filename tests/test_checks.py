@@ -51,6 +51,7 @@ def apply(settings: Settings, **values: Any) -> None:
     ("expected", "values"),
     [
         ("chat.E001", {"WORKERS": 2}),
+        ("chat.E001", {"WORKERS": 2, "REDIS_URL": "redis://127.0.0.1:6379/0"}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": PUBLIC}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["192.168.1.5"]}),
@@ -82,7 +83,7 @@ def test_a_dangerous_combination_is_found_alone_and_with_a_hint(
         {"DEBUG": True, "SECRET_KEY": "short"},
         {"ALLOWED_HOSTS": PUBLIC},
         {"SECRET_KEY_GENERATED": True},
-        {"WORKERS": 4, "REDIS_URL": REDIS},
+        {"REDIS_URL": REDIS},
         {"CHAT_ON_DISCONNECT": "stop"},
     ],
 )

@@ -147,7 +147,7 @@ class Engine:
 
     # The end
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float | None) -> None:
         """Refuses new work, lets generations finish, ends the rest as interrupted, and closes every reader."""
         self.draining = True
         await self._wait_for_producers(seconds)
