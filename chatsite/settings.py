@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.headless",
     "csp",
+    "ninja",
     "chat.apps.ChatConfig",
 ]
 
