@@ -126,7 +126,7 @@ class Sending:
             return await self._tasks.to_its_end(self._proceed(author, message, key))
 
     async def _send(self, author: Author, send: Send) -> Started:
-        if send.conversation is None:
+        if send.conversation is None and send.parent is None:
             provider, model = self._registry.choose(send.provider, send.model)
             turns: tuple[Turn, ...] = ()
             conversation_id = parent = None
@@ -302,8 +302,12 @@ def words(failure: GenerationFailed, language: str) -> str:
         return _(failure.message)
 
 
-def _place(user: uuid.UUID, conversation_id: str, parent: str | None) -> tuple[Conversation, uuid.UUID | None]:
-    """The conversation, and the message to answer in it, both the user's."""
+def _place(user: uuid.UUID, conversation_id: str | None, parent: str | None) -> tuple[Conversation, uuid.UUID | None]:
+    """The conversation, and the message to answer in it, both the user's; a message alone finds its conversation."""
+    if conversation_id is None:
+        assert parent is not None, "one of the two is named"
+        message = access.message(user, parent)
+        return message.conversation, message.id
     conversation = access.conversation(user, conversation_id)
     if parent is None:
         return conversation, None
