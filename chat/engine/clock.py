@@ -16,10 +16,10 @@ from chat.providers.base import Source
 LAG_TOLERATED = 0.5
 """Part of an interval by which a tick may be late before the interval grows."""
 
-SECONDS_PER_STREAM = 0.0005
-"""What a stream adds to the interval while it is below the crowded one: with a hundred streams a tick still comes every
-50 ms, with two hundred every 100 ms. Under 100 ms, tokens at reading speed hardly merge, and each costs a write of its
-own; 50 ms more are nothing that a reader sees."""
+SECONDS_PER_STREAM = 0.000625
+"""What a stream adds to the interval while it is below the crowded one: with eighty streams a tick still comes every
+50 ms, with two hundred every 125 ms. Under 100 ms, tokens at reading speed hardly merge, and each costs a write of its
+own; eight pieces of text a second still read as a flow."""
 
 GROWTH = 1.5
 RECOVERY = 0.9
@@ -33,7 +33,7 @@ class Flushable(Protocol):
 class Clock:
     """`hold` gives it a pace to resume at the next tick; `flush_soon` has something flushed once this batch is read."""
 
-    def __init__(self, interval: float = 0.05, stretched: float = 0.25, crowded: float = 0.1) -> None:
+    def __init__(self, interval: float = 0.05, stretched: float = 0.25, crowded: float = 0.125) -> None:
         self._base = interval
         self._crowded = max(crowded, interval)
         self._stretched = stretched

@@ -195,7 +195,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _deliver(self, reader: Reader, delivery: Delivery) -> None:
         seq = 0
         for entry in delivery.entries:
-            await self._write(frames.event(delivery.generation, entry))
+            # Not by `_write`: the path of every token has no call to spare.
+            await self.base_send({"type": "websocket.send", "text": frames.event(delivery.generation, entry)})
             reader.progress()
             seq = entry.seq
         if delivery.last and delivery.replay:
