@@ -16,6 +16,7 @@ from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
 from chat.engine.memory_log import MemoryLog
 from chat.engine.reader import Readers
+from chat.observation import Observers, Sample
 from chat.providers.registry import Registry, usual_declarations
 from chat.services.conversations import Conversations
 from chat.services.database import Database
@@ -30,6 +31,9 @@ from chat.services.tokens import Tokens
 from chat.simulators.demonstration import Demonstration
 
 logger = logging.getLogger(__name__)
+
+SAMPLE_SECONDS = 1.0
+"""How often the process is looked at for its observers."""
 
 REAP_SECONDS = 5.0
 SILENT_SECONDS = 10.0
@@ -50,15 +54,18 @@ class Runtime:
             streams_per_user=settings.CHAT_STREAMS_PER_USER,
         )
         self.readers = Readers(ping_seconds=settings.CHAT_PING_SECONDS, stall_seconds=settings.CHAT_STALL_SECONDS)
+        self._log = MemoryLog(
+            stream_bytes=settings.CHAT_LOG_BYTES,
+            total_bytes=settings.CHAT_LOG_TOTAL_BYTES,
+            keep_seconds=settings.CHAT_LOG_SECONDS,
+        )
+        self._clock = Clock(
+            settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
+        )
+        self.observer = Observers([])
         self.engine = Engine(
-            log=MemoryLog(
-                stream_bytes=settings.CHAT_LOG_BYTES,
-                total_bytes=settings.CHAT_LOG_TOTAL_BYTES,
-                keep_seconds=settings.CHAT_LOG_SECONDS,
-            ),
-            clock=Clock(
-                settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
-            ),
+            log=self._log,
+            clock=self._clock,
             readers=self.readers,
             store=self.store,
             settings=EngineSettings(
@@ -68,6 +75,7 @@ class Runtime:
                 stop_without_readers=settings.CHAT_ON_DISCONNECT == "stop",
                 disconnect_grace_seconds=settings.CHAT_DISCONNECT_GRACE_SECONDS,
             ),
+            observer=self.observer,
         )
         self._tasks = OwnedTasks()
         self.nudges = Nudges(self._tasks)
@@ -78,7 +86,7 @@ class Runtime:
         self.sending: Sending
         self.generations = Generations(engine=self.engine, database=self.database, tasks=self._tasks)
         self._demonstration = Demonstration()
-        self._reaper: asyncio.Task[None] | None = None
+        self._housekeeping: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
         self.started = False
 
@@ -101,7 +109,10 @@ class Runtime:
             # The log of a single process dies with it: whatever runs in the database now is nobody's.
             await self.store.reap(None)
             self.engine.open()
-            self._reaper = asyncio.create_task(self._reap_forever(), name="reaper")
+            self._housekeeping = [
+                asyncio.create_task(self._reap_forever(), name="reaper"),
+                asyncio.create_task(self._sample_forever(), name="sampler"),
+            ]
             self.started = True
 
     async def _build_registry(self) -> Registry:
@@ -120,12 +131,33 @@ class Runtime:
             return
         await self._tasks.aclose()
         await self.engine.aclose()
-        if self._reaper is not None:
-            self._reaper.cancel()
-            await asyncio.gather(self._reaper, return_exceptions=True)
+        for task in self._housekeeping:
+            task.cancel()
+        await asyncio.gather(*self._housekeeping, return_exceptions=True)
         await self.registry.aclose()
         await self._demonstration.aclose()
         await asyncio.to_thread(self.database.close)
+
+    async def _sample_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + SAMPLE_SECONDS
+            await asyncio.sleep(SAMPLE_SECONDS)
+            self.observer.sampled(self._sample(loop_lag=max(0.0, loop.time() - due)))
+
+    def _sample(self, loop_lag: float) -> Sample:
+        return Sample(
+            generations=self.engine.live,
+            streams=self.readers.streams(),
+            connections=self.readers.connections(),
+            dropped=self.readers.dropped,
+            log_bytes=self._log.held_bytes,
+            flush_interval=self._clock.interval,
+            loop_lag=loop_lag,
+            transactions=self.database.transactions,
+            writes=self.database.writes,
+            writes_waiting=self.database.writes_waiting,
+        )
 
     async def _reap_forever(self) -> None:
         while True:

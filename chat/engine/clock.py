@@ -39,6 +39,8 @@ class Clock:
         self._stretched = stretched
         self.interval = interval
         self.lag = 0.0
+        self.now = 0.0
+        """The loop's time when this batch began to be flushed: near enough for whoever flushes."""
         self._held: list[StreamPace] = []
         self._dirty: list[Flushable] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -80,6 +82,7 @@ class Clock:
 
     def _flush(self) -> None:
         self._flush_planned = False
+        self.now = asyncio.get_running_loop().time()
         dirty, self._dirty = self._dirty, []
         for flushable in dirty:
             flushable.flush()

@@ -17,6 +17,7 @@ from chat.engine.reader import Reader, Readers
 from chat.engine.store import Store
 from chat.errors import Unavailable
 from chat.events import encode
+from chat.observation import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,21 @@ class Engine:
     """One a process. `open` before use, `drain` and `aclose` at the end."""
 
     def __init__(
-        self, *, log: EventLog, clock: Clock, readers: Readers, store: Store, settings: EngineSettings
+        self,
+        *,
+        log: EventLog,
+        clock: Clock,
+        readers: Readers,
+        store: Store,
+        settings: EngineSettings,
+        observer: Observer,
     ) -> None:
         self._log = log
         self._clock = clock
         self.readers = readers
         self._store = store
         self._settings = settings
+        self._observer = observer
         self._producers: dict[str, Producer] = {}
         self._live: Counter[str] = Counter()
         self._housekeeping: list[asyncio.Task[None]] = []
@@ -77,7 +86,8 @@ class Engine:
             job.start.generation, started=now, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
         )
         stream = self._log.open(generation.id, generation.snapshot)
-        producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store)
+        run = self._observer.started(job.start, job.account)
+        producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store, run=run)
         self._producers[generation.id] = producer
         self._live[job.account] += 1
         self._log.append(stream, "start", encode(job.start))
@@ -107,6 +117,11 @@ class Engine:
     def live_of(self, account: str) -> int:
         """How many generations of an account run here."""
         return self._live[account]
+
+    @property
+    def live(self) -> int:
+        """How many generations run here."""
+        return len(self._producers)
 
     async def ended(self, generation: str) -> None:
         """Returns once the generation does not run here (any more)."""
@@ -188,6 +203,7 @@ class Engine:
     def _sweep(self, now: float) -> None:
         for producer in list(self._producers.values()):
             producer.check_deadlines(now)
+            producer.report_gap()
             if producer.paused_since is not None and now - producer.paused_since > self._settings.pause_seconds:
                 producer.resume()
             if self._settings.stop_without_readers:

@@ -35,5 +35,10 @@ class EventLog(ABC):
     def sweep(self, now: float) -> None:
         """Lets go what has been held long enough; called once in a while with the loop's time, in seconds."""
 
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """The data of all the events that this process holds."""
+
     @abstractmethod
     async def aclose(self) -> None: ...

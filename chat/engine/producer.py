@@ -17,6 +17,7 @@ from chat.engine.store import Ending, Partial, Store
 from chat.engine.stream import Stream
 from chat.errors import ErrorCode, GenerationFailed
 from chat.events import ErrorData, FinalData, ProviderEvent, StartData, encode, encode_long
+from chat.observation import Ended, Run
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +49,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by.
-    `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a failure in the words of the
-    person who asked."""
+    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, and
+    whom to tell of each attempt. `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a
+    failure in the words of the person who asked."""
 
     start: StartData
     account: str
     epoch: int
     input_chars: int
-    open_source: Callable[[StreamPace], Source]
+    open_source: Callable[[StreamPace, Run], Source]
     words: Callable[[GenerationFailed], str]
 
 
@@ -64,7 +65,15 @@ class Producer:
     """Owns one live generation. `run` is its task's whole life; `stop` and `interrupt` end it early."""
 
     def __init__(
-        self, job: Job, generation: Generation, stream: Stream, *, log: EventLog, clock: Clock, store: Store
+        self,
+        job: Job,
+        generation: Generation,
+        stream: Stream,
+        *,
+        log: EventLog,
+        clock: Clock,
+        store: Store,
+        run: Run,
     ) -> None:
         self._job = job
         self.generation = generation
@@ -74,7 +83,10 @@ class Producer:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._pace = StreamPace(clock)
-        self._source = job.open_source(self._pace)
+        self._run = run
+        self._source = job.open_source(self._pace, run)
+        self._last_event = 0.0
+        self._longest_gap = 0.0
         self._flush_planned = False
         self._begun = False
         self._reading = True
@@ -115,7 +127,9 @@ class Producer:
                 if generation.feed(event) and not self._flush_planned:
                     if not pace.started:
                         pace.started = True
-                        generation.begin(self._loop.time())
+                        now = self._last_event = self._loop.time()
+                        generation.begin(now)
+                        self._run.first_token(now - generation.started)
                     self._flush_planned = True
                     self._clock.flush_soon(self)
                 if generation.full:
@@ -127,7 +141,16 @@ class Producer:
         """Called by the clock: logs what has come, unless the generation is paused."""
         self._flush_planned = False
         if self._reading and self.paused_since is None:
+            now = self._clock.now
+            self._longest_gap = max(self._longest_gap, now - self._last_event)
+            self._last_event = now
             self._log_pending()
+
+    def report_gap(self) -> None:
+        """Tells the observer the longest time between two events since the last call, if there were any."""
+        if self._longest_gap:
+            self._run.gap(self._longest_gap)
+            self._longest_gap = 0.0
 
     def _log_pending(self) -> None:
         for event, data in self.generation.take_events():
@@ -155,6 +178,19 @@ class Producer:
             data = ErrorData(self._job.words(lost), lost.code, {}, lost.retryable)
             self._log.append(self.stream, "error", encode(data))
         self._log.end(self.stream)
+        self.report_gap()
+        self._run.ended(
+            Ended(
+                outcome.status,
+                ending.provider,
+                ending.model,
+                outcome.usage,
+                outcome.error,
+                outcome.first_token_ms,
+                outcome.duration_ms,
+                committed,
+            )
+        )
 
     def _outcome(self) -> Outcome:
         now = self._loop.time()
@@ -206,6 +242,7 @@ class Producer:
     def resume(self) -> None:
         if self._reading and self.generation.resume():
             self.paused_since = None
+            self._last_event = self._loop.time()
             self._source.watch.resume()
             self._log_pending()
             self._pace.unpause()

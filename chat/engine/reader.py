@@ -8,6 +8,7 @@ back with its cursor.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -46,8 +47,9 @@ class _Cursor:
 class Reader:
     """Made by `Readers.open`. `drop` is called, once, when the client has taken nothing for too long."""
 
-    def __init__(self, drop: Callable[[], None]) -> None:
+    def __init__(self, drop: Callable[[], None], transport: str = "none") -> None:
         self._drop = drop
+        self.transport = transport
         self._cursors: dict[str, _Cursor] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._awake = False
@@ -182,8 +184,9 @@ class Readers:
         self._readers: set[Reader] = set()
         self.dropped = 0
 
-    def open(self, drop: Callable[[], None]) -> Reader:
-        reader = Reader(drop)
+    def open(self, drop: Callable[[], None], transport: str = "none") -> Reader:
+        """`transport` is what it is counted under."""
+        reader = Reader(drop, transport)
         self._readers.add(reader)
         return reader
 
@@ -218,3 +221,13 @@ class Readers:
 
     def __len__(self) -> int:
         return len(self._readers)
+
+    def streams(self) -> Counter[str]:
+        """How many replies are followed now, by transport."""
+        streams: Counter[str] = Counter()
+        for reader in self._readers:
+            streams[reader.transport] += len(reader)
+        return streams
+
+    def connections(self) -> Counter[str]:
+        return Counter(reader.transport for reader in self._readers)

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from chat.errors import ErrorCode, UpstreamError
+from chat.errors import ErrorCode, GenerationFailed, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Usage
+from chat.observation import NO_RUN, Attempt, Run
 from chat.providers.base import ChatRequest, Model, Provider
 from chat.providers.breaker import Breaker
 from chat.providers.watch import Watch
@@ -51,10 +52,11 @@ class RecoveringSource:
     """One run's events, over as many attempts as it takes. `provider` and `model` name who answers: from the first
     token on they don't change. One task reads `events`; whoever else keeps time calls `watch.check`."""
 
-    def __init__(self, chain: Chain, provider: Provider, model: Model, request: ChatRequest) -> None:
+    def __init__(self, chain: Chain, provider: Provider, model: Model, request: ChatRequest, run: Run = NO_RUN) -> None:
         self._chain = chain
         self._first = (provider, model)
         self._request = request
+        self._run = run
         self._loop = asyncio.get_running_loop()
         self._answered = False
         self.watch = Watch()
@@ -70,7 +72,7 @@ class RecoveringSource:
             attempt = 0
             while True:
                 try:
-                    async with aclosing(self._attempt(provider, model)) as events:
+                    async with aclosing(self._attempt(provider, model, attempt + 1)) as events:
                         async for event in events:
                             yield event
                     return
@@ -104,11 +106,11 @@ class RecoveringSource:
         logger.info("provider %s: %s, trying again in %.1f s", provider.id, error.code, delay)
         return delay
 
-    async def _attempt(self, provider: Provider, model: Model) -> AsyncGenerator[ProviderEvent, None]:
+    async def _attempt(self, provider: Provider, model: Model, number: int) -> AsyncGenerator[ProviderEvent, None]:
         """One attempt at one provider, under the deadlines. Nothing leaves it before the first token."""
         watch = self.watch
         usage: Usage | None = None
-        with watch.attempt(provider.timeouts):
+        with self._reported(provider, model, number) as report, watch.attempt(provider.timeouts):
             async with aclosing(provider.stream(replace(self._request, model=model.id))) as events:
                 async for event in events:
                     if not self._answered:
@@ -119,6 +121,7 @@ class RecoveringSource:
                         if kind is Finish:
                             raise self._empty(event, provider)
                         self._begin(provider, model)
+                        report.answered()
                         if usage is not None:
                             watch.waiting = False
                             yield usage
@@ -127,6 +130,19 @@ class RecoveringSource:
                     yield event
                     # After the finish, there is nothing left to be late.
                     watch.waiting = type(event) is not Finish
+
+    @contextmanager
+    def _reported(self, provider: Provider, model: Model, number: int) -> Iterator[Attempt]:
+        """Around one attempt, outside of its deadlines: what ends it is known here."""
+        attempt = self._run.attempt(provider.id, model.id, number, fallback=provider is not self._first[0])
+        failure: GenerationFailed | None = None
+        try:
+            yield attempt
+        except GenerationFailed as error:
+            failure = error
+            raise
+        finally:
+            attempt.ended(failure)
 
     def _begin(self, provider: Provider, model: Model) -> None:
         self._answered = True

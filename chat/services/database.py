@@ -49,6 +49,9 @@ class Database:
         self._reading: set[BaseDatabaseWrapper] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
+        self.transactions = 0
+        self.writes = 0
+        """Of the writing thread, since the start; it alone counts them."""
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in a reading thread."""
@@ -67,6 +70,10 @@ class Database:
             raise Unavailable("The server is too busy. Please try again in a moment.", retry_after=2) from None
         result: T = await write.future
         return result
+
+    @property
+    def writes_waiting(self) -> int:
+        return self._waiting.qsize()
 
     def close(self) -> None:
         """Finishes what waits, then ends the threads and their connections."""
@@ -127,6 +134,8 @@ class Database:
             with transaction.atomic(using=self.alias):
                 for write in group:
                     write.result = write.function(*write.args)
+            self.transactions += 1
+            self.writes += len(group)
         except Exception as error:  # whatever went wrong belongs to a caller
             connection = connections[self.alias]
             if connection.errors_occurred:

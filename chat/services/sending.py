@@ -20,6 +20,7 @@ from chat.errors import Conflict, GenerationFailed
 from chat.events import StartData
 from chat.models import Conversation, Generation
 from chat.models.message import Role
+from chat.observation import Run
 from chat.providers.base import ChatRequest, Model, Params, Provider, Turn
 from chat.providers.registry import Registry
 from chat.providers.resilience import RecoveringSource
@@ -253,9 +254,9 @@ class Sending:
         turns: tuple[Turn, ...],
         params: Params,
     ) -> None:
-        def open_source(pace: StreamPace) -> Source:
+        def open_source(pace: StreamPace, run: Run) -> Source:
             request = ChatRequest(model.id, turns, params, author.user.hex, pace)
-            return RecoveringSource(self._registry, provider, model, request)
+            return RecoveringSource(self._registry, provider, model, request, run)
 
         job = Job(
             start=accepted.start,

@@ -47,7 +47,7 @@ async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
     """Streams until the generation has ended, the client has gone, or it has taken nothing for too long."""
     task = asyncio.current_task()
     assert task is not None
-    reader = stream.readers.open(lambda: _cancel(task))
+    reader = stream.readers.open(lambda: _cancel(task), "sse")
     gone = asyncio.create_task(_gone(receive))
     gone.add_done_callback(lambda _: reader.leave())
     try:

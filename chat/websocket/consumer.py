@@ -65,7 +65,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._author = Author(identity.user, identity.language or self._language, self.channel_name)
         self._group = nudges.group(identity.user)
         await self.channel_layer.group_add(self._group, self.channel_name)
-        self._reader = self._runtime.readers.open(self._drop)
+        self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:

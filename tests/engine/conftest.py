@@ -18,6 +18,7 @@ from chat.engine.memory_log import MemoryLog
 from chat.engine.producer import Job, Source
 from chat.engine.reader import Reader, Readers
 from chat.events import Entry, StartData
+from chat.observation import Observer, Run
 from chat.providers.base import ChatRequest, Model, Timeouts, Turn
 from chat.providers.providers_file import Declaration, Secret
 from chat.providers.registry import Registry
@@ -87,16 +88,16 @@ class Rig:
         *,
         provider: str = "sse",
         account: str = "somebody",
-        source: Callable[[Any], Source] | None = None,
+        source: Callable[[Any, Run], Source] | None = None,
     ) -> str:
         """Starts a generation, as the service does once it is committed; returns its id."""
         generation = f"g{next(self._numbers)}"
         self.store.create(generation)
         chosen = self.registry.providers[provider]
 
-        def open_source(pace: Any) -> Source:
+        def open_source(pace: Any, run: Run) -> Source:
             request = ChatRequest(model, (Turn("user", "How are you?"),), user="u", pace=pace)
-            return RecoveringSource(self.registry, chosen, Model(model, model), request)
+            return RecoveringSource(self.registry, chosen, Model(model, model), request, run)
 
         start = StartData(generation, "c", "m1", "m2", provider, model, chosen.upstream)
         self.engine.start(Job(start, account, 1, 12, source or open_source, lambda failure: failure.message))
@@ -146,6 +147,7 @@ async def make_rig() -> AsyncIterator[MakeRig]:
             timeouts: Timeouts = PATIENT,
             retries: int = 0,
             stream_bytes: int | None = 2 << 20,
+            observer: Observer | None = None,
             **settings: Any,
         ) -> Rig:
             simulators: dict[str, Simulator] = {"sse": OpenAIChatSimulator("key"), "websocket": SparkSimulator()}
@@ -187,6 +189,7 @@ async def make_rig() -> AsyncIterator[MakeRig]:
                 readers=Readers(),
                 store=store,
                 settings=EngineSettings(**{"save_seconds": 0.05, **settings}),
+                observer=observer or Observer(),
             )
             engine.open()
             stack.push_async_callback(engine.aclose)

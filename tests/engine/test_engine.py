@@ -10,6 +10,7 @@ import pytest
 from chat.engine.clock import StreamPace
 from chat.errors import ErrorCode
 from chat.events import ProviderEvent, Status, Text
+from chat.observation import Run
 from chat.providers.base import Timeouts
 from chat.providers.watch import Watch
 from chat.simulators.script import FAULT_TEXT
@@ -252,7 +253,7 @@ class BrokenSource:
     provider = "sse"
     model = "broken"
 
-    def __init__(self, pace: StreamPace) -> None:
+    def __init__(self, pace: StreamPace, run: Run) -> None:
         self.watch = Watch()
 
     async def events(self) -> AsyncGenerator[ProviderEvent, None]:

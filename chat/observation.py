@@ -1,0 +1,134 @@
+"""What the engine and the providers report as they run, and to whom: metrics, traces and logs stand behind it.
+
+Every method here does nothing, so that whoever observes overrides what it wants, and nobody costs nothing. None may
+raise, block, or keep what it is given for longer than it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chat.errors import GenerationFailed
+from chat.events import StartData, Status, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a generation ended. `provider` and `model`: who answered, or was asked last. `committed`: the database has
+    it; else its readers were told that it is lost."""
+
+    status: Status
+    provider: str
+    model: str
+    usage: Usage
+    error: GenerationFailed | None
+    first_token_ms: int | None
+    duration_ms: int
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The process at one moment. Sizes are bytes, times seconds; `dropped`, `transactions` and `writes` count from the
+    process's start. `streams`: replies being followed, by transport; `connections`: those who follow or could."""
+
+    generations: int
+    streams: Mapping[str, int] = field(default_factory=dict)
+    connections: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    log_bytes: int = 0
+    flush_interval: float = 0.0
+    loop_lag: float = 0.0
+    transactions: int = 0
+    writes: int = 0
+    writes_waiting: int = 0
+
+
+class Attempt:
+    """One request to one upstream."""
+
+    def answered(self) -> None:
+        """Its first token has come."""
+
+    def ended(self, error: GenerationFailed | None) -> None:
+        """Once, also after a stop: with None then, and after a proper end."""
+
+
+class Run:
+    """One generation, from its start to its terminal event."""
+
+    def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
+        """`number` counts the attempts at this provider from 1; `fallback`: it is not the one that was asked for."""
+        return NO_ATTEMPT
+
+    def first_token(self, seconds: float) -> None:
+        """After so long, from the start."""
+
+    def gap(self, seconds: float) -> None:
+        """The longest time between two events of text since the last call."""
+
+    def ended(self, ended: Ended) -> None:
+        """Once, after the terminal event."""
+
+
+class Observer:
+    """One a process."""
+
+    def started(self, start: StartData, account: str) -> Run:
+        """In the context of the request that starts it; what follows comes from a task of its own."""
+        return NO_RUN
+
+    def sampled(self, sample: Sample) -> None:
+        """About once a second."""
+
+
+NO_ATTEMPT = Attempt()
+NO_RUN = Run()
+
+
+class Observers(Observer):
+    """Several as one."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def started(self, start: StartData, account: str) -> Run:
+        return _Runs([observer.started(start, account) for observer in self._observers])
+
+    def sampled(self, sample: Sample) -> None:
+        for observer in self._observers:
+            observer.sampled(sample)
+
+
+class _Runs(Run):
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = runs
+
+    def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
+        return _Attempts([run.attempt(provider, model, number, fallback=fallback) for run in self._runs])
+
+    def first_token(self, seconds: float) -> None:
+        for run in self._runs:
+            run.first_token(seconds)
+
+    def gap(self, seconds: float) -> None:
+        for run in self._runs:
+            run.gap(seconds)
+
+    def ended(self, ended: Ended) -> None:
+        for run in self._runs:
+            run.ended(ended)
+
+
+class _Attempts(Attempt):
+    def __init__(self, attempts: list[Attempt]) -> None:
+        self._attempts = attempts
+
+    def answered(self) -> None:
+        for attempt in self._attempts:
+            attempt.answered()
+
+    def ended(self, error: GenerationFailed | None) -> None:
+        for attempt in self._attempts:
+            attempt.ended(error)
