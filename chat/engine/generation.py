@@ -8,7 +8,9 @@ Every arrow is taken once, by the methods here; an ended generation never change
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple
 
 from chat.engine.transcript import Transcript
@@ -64,10 +66,10 @@ class Generation:
         self.started = started
         self.first_token: float | None = None
         self.full = False
-        self._reply_chars = reply_chars
+        self._reply_chars = inf if reply_chars is None else reply_chars
         self._input_chars = input_chars
-        self._chars = 0
-        self._pending: list[tuple[bool, list[str]]] = []
+        self._chars: float = 0
+        self._pending: list[tuple[type[ProviderEvent], list[str]]] = []
         self._text = Transcript()
         self._reasoning = Transcript()
         self._usage: Usage | None = None
@@ -85,32 +87,36 @@ class Generation:
         if self.status is Status.QUEUED:
             self.status = Status.STREAMING
 
-    def feed(self, event: ProviderEvent) -> bool:
-        """Takes one event of the provider; True when there is something new to log."""
-        kind = type(event)
-        if kind is Text or kind is Reasoning:
-            if self.full:
-                return False
-            delta: str = event.delta  # type: ignore[union-attr]
-            is_text = kind is Text
-            if self._reply_chars is not None:
+    def feed(self, events: Iterable[ProviderEvent]) -> bool:
+        """Takes events of the provider; True when there is something new to log."""
+        pending, new = self._pending, False
+        for event in events:
+            kind = type(event)
+            if kind is Text or kind is Reasoning:
+                delta: str = event.delta  # type: ignore[union-attr]
                 self._chars += len(delta)
                 if self._chars > self._reply_chars:
-                    delta = delta[: len(delta) - (self._chars - self._reply_chars)]
-                    self.full = True
-                    self._finish = FinishReason.LENGTH
+                    delta = self._cut(delta)
                     if not delta:
-                        return False
-            if self._pending and self._pending[-1][0] is is_text:
-                self._pending[-1][1].append(delta)
-            else:
-                self._pending.append((is_text, [delta]))
-            return True
-        if kind is Usage:
-            self._usage = event  # type: ignore[assignment]
-        elif kind is Finish and self._finish is None:
-            self._finish = event.reason  # type: ignore[union-attr]
-        return False
+                        continue
+                new = True
+                if pending and pending[-1][0] is kind:
+                    pending[-1][1].append(delta)
+                else:
+                    pending.append((kind, [delta]))
+            elif kind is Usage:
+                self._usage = event  # type: ignore[assignment]
+            elif kind is Finish and self._finish is None:
+                self._finish = event.reason  # type: ignore[union-attr]
+        return new
+
+    def _cut(self, delta: str) -> str:
+        """What of it still fits."""
+        excess = self._chars - self._reply_chars
+        self._chars = self._reply_chars
+        self.full = True
+        self._finish = FinishReason.LENGTH
+        return delta[: len(delta) - int(excess)]
 
     def pause(self) -> bool:
         if self.status not in (Status.QUEUED, Status.STREAMING):
@@ -129,9 +135,9 @@ class Generation:
     def take_events(self) -> list[tuple[str, bytes]]:
         """The deltas since the last call, merged by kind, encoded: (event, data)."""
         events: list[tuple[str, bytes]] = []
-        for is_text, pieces in self._pending:
+        for kind, pieces in self._pending:
             delta = pieces[0] if len(pieces) == 1 else "".join(pieces)
-            if is_text:
+            if kind is Text:
                 self._text.append(delta)
                 events.append(("message", encode(MessageData(delta))))
             else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -44,7 +44,7 @@ class Source(Protocol):
     @property
     def watch(self) -> Watch: ...
 
-    def events(self) -> AsyncGenerator[ProviderEvent, None]: ...
+    async def stream(self, take: Callable[[Sequence[ProviderEvent]], None]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ class Job:
     input_chars: int
     open_source: Callable[[StreamPace, Run], Source]
     words: Callable[[GenerationFailed], str]
+
+
+class _Full(Exception):
+    """The reply has its limit: the upstream need not go on."""
 
 
 class Producer:
@@ -121,21 +125,27 @@ class Producer:
         self._begun = True
         if self._cancelled or self._failure is not None:
             return
-        generation, pace = self.generation, self._pace
-        async with aclosing(self._source.events()) as events:
-            async for event in events:
-                if generation.feed(event) and not self._flush_planned:
-                    if not pace.started:
-                        pace.started = True
-                        now = self._last_event = self._loop.time()
-                        generation.begin(now)
-                        self._run.first_token(now - generation.started)
-                    self._flush_planned = True
-                    self._clock.flush_soon(self)
-                if generation.full:
-                    break
+        with suppress(_Full):
+            await self._source.stream(self._take)
         # An upstream may have said all before the pause was known; its end waits for the resume too.
         await self._unpaused.wait()
+
+    def _take(self, events: Sequence[ProviderEvent]) -> None:
+        """Called within the read that brought them."""
+        if self.generation.feed(events) and not self._flush_planned:
+            if not self._pace.started:
+                self._begin()
+            self._flush_planned = True
+            self._clock.flush_soon(self)
+        if self.generation.full:
+            raise _Full
+
+    def _begin(self) -> None:
+        """The first token has come."""
+        self._pace.started = True
+        now = self._last_event = self._loop.time()
+        self.generation.begin(now)
+        self._run.first_token(now - self.generation.started)
 
     def flush(self) -> None:
         """Called by the clock: logs what has come, unless the generation is paused."""

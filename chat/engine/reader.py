@@ -3,15 +3,21 @@
 A reader holds no events. It is told that there is something, and takes it from the streams when its client has taken
 what came before; so a slow client grows nothing. A client that takes no byte for too long is dropped, and may come
 back with its cursor.
+
+One task serves a reader. While it waits in `read`, what comes is written without it, by `Readers`, once a turn of the
+event loop for all of them: waking a task for a token costs more than the write. Only where a client does not take what
+is written at once, the task is woken, and finishes that write before it goes on: it never writes while another write is
+under way, so nothing is reordered, and nobody else waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
+from chat.engine.begun import Begun
 from chat.engine.stream import Stream
 from chat.events import Entry
 
@@ -19,6 +25,9 @@ BATCH_BYTES = 128 * 1024
 """Taken at once from one stream at most: what a client's connection buffers."""
 
 SERVED_CHECK_SECONDS = 0.02
+
+Write = Callable[[list["Delivery"]], Coroutine[Any, Any, None]]
+"""Writes deliveries to the client; suspends while the client does not take them."""
 
 
 class Delivery(NamedTuple):
@@ -43,13 +52,24 @@ class _Cursor:
         self.prefix = prefix
         self.replay = replay
 
+    def at_its_end(self) -> bool:
+        return self.stream is None or self.stream.ended_at is not None
+
 
 class Reader:
-    """Made by `Readers.open`. `drop` is called, once, when the client has taken nothing for too long."""
+    """Made by `Readers.open`. `drop` is called, once, when the client has taken nothing for too long. `write`, where it
+    is set, writes what comes while the serving task waits in `read`."""
 
-    def __init__(self, drop: Callable[[], None], transport: str = "none") -> None:
+    def __init__(
+        self, drop: Callable[[], None], transport: str = "none", written_soon: Callable[[Reader], None] | None = None
+    ) -> None:
         self._drop = drop
         self.transport = transport
+        self.write: Write | None = None
+        self._written_soon = written_soon
+        self._write_planned = False
+        self._begun: Begun | None = None
+        self._write_failure: Exception | None = None
         self._cursors: dict[str, _Cursor] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._awake = False
@@ -88,17 +108,59 @@ class Reader:
     # Reading
 
     def wake(self) -> None:
+        """There is something new."""
         self._awake = True
+        if self._waiter is None or self._waiter.done() or self._write_planned:
+            return
+        if self.write is None or self._written_soon is None:
+            self._waiter.set_result(None)
+        else:
+            self._write_planned = True
+            self._written_soon(self)
+
+    def _rouse(self) -> None:
+        """The serving task itself is wanted."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def write_now(self, now: float) -> None:
+        """Writes what is new in the serving task's place, while that waits; an end is left to it."""
+        self._write_planned = False
+        if self._waiter is None or self._waiter.done():
+            return  # the task has been woken meanwhile, and takes it itself
+        if self.write is None or any(cursor.at_its_end() for cursor in self._cursors.values()):
+            self._rouse()
+            return
+        self._awake = False
+        try:
+            deliveries = self._take_all()
+            if deliveries:
+                self._begun = Begun.step(self.write(deliveries))
+        except Exception as error:
+            self._write_failure = error
+        self.quiet_since = now
+        if self._begun is not None:
+            self.writing_since = now
+        if self._begun is not None or self._write_failure is not None or self._awake:
+            self._rouse()
+
+    async def _finish_write(self) -> None:
+        """What `write_now` has begun, or its failure."""
+        if self._write_failure is not None:
+            failure, self._write_failure = self._write_failure, None
+            raise failure
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            await begun
 
     async def read(self) -> list[Delivery]:
         """What is new, as soon as there is something; empty after a time of silence, and when the reader has left or
         is to end. Raises ReaderDropped."""
         loop = asyncio.get_running_loop()
-        self.writing_since = None
         deliveries: list[Delivery] = []
         while True:
+            await self._finish_write()
+            self.writing_since = None
             if self._awake:
                 self._awake = False
                 deliveries = self._take_all()
@@ -147,12 +209,12 @@ class Reader:
     def break_silence(self) -> None:
         """A `read` that waits returns without anything, for a ping."""
         self._silent = True
-        self.wake()
+        self._rouse()
 
     def leave(self) -> None:
         """The client has gone: a `read` that waits returns."""
         self.left = True
-        self.wake()
+        self._rouse()
 
     # Kept by Readers
 
@@ -166,33 +228,48 @@ class Reader:
         """The worker is going: the connection is to end cleanly, or, where its client takes nothing, at once."""
         self.ending = True
         if self.writing_since is None:
-            self.wake()
+            self._rouse()
         else:
             self._drop()
 
     def close(self) -> None:
         for generation in list(self._cursors):
             self.unfollow(generation)
+        if self._begun is not None:
+            self._begun.close()
 
 
 class Readers:
-    """All readers of this process. `sweep` wakes the quiet ones for a ping and drops the stalled ones."""
+    """All readers of this process: writes to those whose tasks wait. `sweep` wakes the quiet ones for a ping and drops
+    the stalled ones."""
 
     def __init__(self, *, ping_seconds: float = 15.0, stall_seconds: float = 10.0) -> None:
         self._ping_seconds = ping_seconds
         self._stall_seconds = stall_seconds
         self._readers: set[Reader] = set()
+        self._to_write: list[Reader] = []
         self.dropped = 0
 
     def open(self, drop: Callable[[], None], transport: str = "none") -> Reader:
         """`transport` is what it is counted under."""
-        reader = Reader(drop, transport)
+        reader = Reader(drop, transport, self._write_soon)
         self._readers.add(reader)
         return reader
 
     def close(self, reader: Reader) -> None:
         self._readers.discard(reader)
         reader.close()
+
+    def _write_soon(self, reader: Reader) -> None:
+        if not self._to_write:
+            asyncio.get_running_loop().call_soon(self._write_all)
+        self._to_write.append(reader)
+
+    def _write_all(self) -> None:
+        now = asyncio.get_running_loop().time()
+        readers, self._to_write = self._to_write, []
+        for reader in readers:
+            reader.write_now(now)
 
     def sweep(self, now: float) -> None:
         for reader in list(self._readers):

@@ -1,13 +1,16 @@
 """What an upstream AI looks like to the engine.
 
-A provider turns one request into an asynchronous iterator of events. It owns nothing that outlives the
-iterator: closing the iterator closes the upstream connection, and returns only once it is closed.
+A provider has one request answered, and gives the events away as they come. It owns nothing that outlives the call:
+cancelling it closes the upstream connection, and it returns only once that is closed.
+
+Events are pushed and not pulled: an asynchronous iterator would wake a task, and step through every layer above it, for
+each token. What paces the upstream is the connection's `Pace`, not its reader.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
@@ -86,6 +89,10 @@ class ChatRequest:
     pace: Pace = field(default_factory=Unpaced)
 
 
+Take = Callable[[Sequence[ProviderEvent]], None]
+"""Is called within the read of the socket, with what one read brought, never with nothing. It must not block."""
+
+
 class Provider(ABC):
     """A configured upstream: one adapter, one address, one key."""
 
@@ -100,11 +107,13 @@ class Provider(ABC):
     fallback: tuple[str, ...]
 
     @abstractmethod
-    def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
-        """Yields the reply: any number of Text, Reasoning and Usage, then one Finish as the last event but Usage.
+    async def stream(self, request: ChatRequest, take: Take) -> None:
+        """Gives `take` the reply as it comes: any number of Text, Reasoning and Usage, then one Finish as the last
+        event but Usage; and returns when the upstream connection is closed.
 
         Deltas are never empty. Raises UpstreamError for everything that can go wrong, also for an end without the
-        upstream's proper end mark. Applies `timeouts.connect` itself; the other three are the caller's.
+        upstream's proper end mark, once what came before it has been given. What `take` raises ends the stream.
+        Applies `timeouts.connect` itself; the other three are the caller's.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ connections. Bodies are asked for uncompressed: a relay must not wait in a decom
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -104,6 +104,7 @@ class _Exchange(httpx.AsyncByteStream):
         self._connection = connection
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
+        self._take: Callable[[bytes], bool] = _take_nothing
         self._framing = 0
         self._head_done = False
         self._complete = False
@@ -138,8 +139,38 @@ class _Exchange(httpx.AsyncByteStream):
         self._body.clear()
         return chunk
 
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Gives `take` the body as it comes, within the reads, until it returns True or the body is at its end. Raises
+        what `take` raises, and httpx's exceptions."""
+        self._take = take
+        if self._pass_on():
+            return
+        try:
+            enough = await self._connection.pour(self._parse)
+        except ConnectionDied as error:
+            raise _as_httpx(error) from error
+        if not enough and not self._ends_with_connection():
+            raise CutShort("the server closed the connection in mid-answer")
+
     async def aclose(self) -> None:
         await self._connection.aclose()
+
+    def _pass_on(self) -> bool:
+        """What has been parsed goes to `take`; True when there is nothing more to come. A failure comes after it."""
+        if self._body:
+            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body.clear()
+            if self._take(body):
+                return True
+        if self._complete:
+            return True
+        if self._failure is not None:
+            raise self._failure
+        return False
+
+    def _parse(self, data: bytes) -> bool:
+        self._feed_parser(data)
+        return self._pass_on()
 
     async def _feed(self) -> bool:
         """Parses what has come; False at the connection's end."""
@@ -149,6 +180,10 @@ class _Exchange(httpx.AsyncByteStream):
             raise _as_httpx(error) from error
         if not data:
             return False
+        self._feed_parser(data)
+        return True
+
+    def _feed_parser(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -159,7 +194,6 @@ class _Exchange(httpx.AsyncByteStream):
             self._framing += len(data)
             if self._framing > MAX_HEAD and not self._complete:
                 self._failure = httpx.RemoteProtocolError("a head or a chunk's frame without end")
-        return True
 
     def _ends_with_connection(self) -> bool:
         names = {name.lower() for name, _value in self.headers}
@@ -187,6 +221,10 @@ class _Exchange(httpx.AsyncByteStream):
     def on_message_complete(self) -> None:
         if self._head_done:
             self._complete = True
+
+
+def _take_nothing(body: bytes) -> bool:
+    raise AssertionError("nobody has asked for the body")
 
 
 def _head(request: httpx.Request, body_size: int) -> bytes:
@@ -217,3 +255,16 @@ async def open_response(http: httpx.AsyncBaseTransport, request: httpx.Request) 
         yield response
     finally:
         await response.aclose()
+
+
+async def pour(response: httpx.Response, take: Callable[[bytes], bool]) -> None:
+    """Gives `take` the body as it comes, undecoded, until it returns True or the body is at its end: within the reads
+    where the transport is ours, else by httpx's interface. Raises what `take` raises, and httpx's exceptions."""
+    stream = response.stream
+    if isinstance(stream, _Exchange):
+        await stream.pour(take)
+        return
+    assert isinstance(stream, httpx.AsyncByteStream)
+    async for chunk in stream:
+        if take(chunk):
+            return

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
 from typing import Any, Literal
 
 import httpx
@@ -18,10 +16,10 @@ import msgspec
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Usage
 from chat.providers import http_errors, openai_errors
-from chat.providers.base import ChatRequest, Model, Provider, Timeouts
-from chat.providers.http import open_response
+from chat.providers.base import ChatRequest, Model, Provider, Take, Timeouts
+from chat.providers.http import open_response, pour
 from chat.providers.text import TextJoiner
-from chat.wire.sse import ServerSentEvent, SSEDecoder, SSELimitExceeded
+from chat.wire.sse import RawEvent, SSEDecoder, SSELimitExceeded
 
 MAX_ERROR_BODY = 64 * 1024
 """Bytes read of an error's body, to tell an empty purse from a busy hour …"""
@@ -105,21 +103,15 @@ class OpenAIChat(Provider):
         self._stop_mark = stop_mark
         self._http = http
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
+    async def stream(self, request: ChatRequest, take: Take) -> None:
         answered = False
         try:
             async with open_response(self._http, self._request(request)) as response:
                 answered = True
                 await self._check(response)
-                reply = _Reply(self.id)
-                async with aclosing(response.stream.__aiter__()) as chunks:  # type: ignore[union-attr, type-var]
-                    async for chunk in chunks:
-                        for event in reply.read(chunk):
-                            yield event
-                        if reply.done:
-                            break
-                for event in reply.end(self._stop_mark == "required"):
-                    yield event
+                reply = _Reply(self.id, take)
+                await pour(response, reply.read)
+                reply.end(self._stop_mark == "required")
         except httpx.HTTPError as error:
             raise http_errors.of_exception(error, provider=self.id, answered=answered) from None
 
@@ -176,8 +168,10 @@ async def _error_body(response: httpx.Response) -> bytes:
 class _Reply:
     """What one stream has said so far."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, take: Take) -> None:
         self._provider = provider
+        self._take = take
+        self._events: list[ProviderEvent] = []
         self._decoder = SSEDecoder(max_line=MAX_LINE, max_event=MAX_LINE)
         self._text = TextJoiner()
         self._reasoning = TextJoiner()
@@ -188,7 +182,8 @@ class _Reply:
         self._object: bytearray | None = None
         self.done = False
 
-    def read(self, chunk: bytes) -> Iterator[ProviderEvent]:
+    def read(self, chunk: bytes) -> bool:
+        """Gives away what this chunk completes; True at the end mark."""
         if not self._begun and (start := chunk.lstrip(_BLANK)):
             self._begun = True
             if start.startswith(b"{"):
@@ -197,65 +192,74 @@ class _Reply:
             self._object += chunk
             if len(self._object) > MAX_ERROR_BODY:
                 raise self._broken()
-            return iter(())
+            return False
         try:
-            blocks = self._decoder.decode(chunk)
+            self._read_blocks(self._decoder.decode_raw(chunk))
         except SSELimitExceeded:
             raise self._broken() from None
-        return self._events(blocks)
+        finally:
+            self._give_away()
+        return self.done
 
-    def end(self, mark_required: bool) -> Iterator[ProviderEvent]:
+    def end(self, mark_required: bool) -> None:
         """The connection has ended, or the end mark has come."""
         if self._object is not None:
             raise self._refused(bytes(self._object))
-        if not self.done:
-            yield from self._events(self._unended())
-        if lone := self._reasoning.flush():
-            yield Reasoning(lone)
-        if lone := self._text.flush():
-            yield Text(lone)
-        if (self._finish is None and not self.done) or (mark_required and not self.done):
-            raise self._broken()
-        usage = self._usage
-        if usage is not None and not (usage.prompt_tokens is None and usage.completion_tokens is None):
-            yield Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0)
-        yield Finish(self._finish or FinishReason.STOP)
+        try:
+            if not self.done:
+                self._read_blocks(self._unended())
+            if lone := self._reasoning.flush():
+                self._events.append(Reasoning(lone))
+            if lone := self._text.flush():
+                self._events.append(Text(lone))
+            if (self._finish is None and not self.done) or (mark_required and not self.done):
+                raise self._broken()
+            usage = self._usage
+            if usage is not None and not (usage.prompt_tokens is None and usage.completion_tokens is None):
+                self._events.append(Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0))
+            self._events.append(Finish(self._finish or FinishReason.STOP))
+        finally:
+            self._give_away()
 
-    def _unended(self) -> list[ServerSentEvent]:
+    def _give_away(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            self._take(events)
+
+    def _unended(self) -> list[RawEvent]:
         """The last block, where only its empty line is missing."""
         try:
-            return [block for block in self._decoder.flush() if _is_whole(block.data)]
+            return [block for block in self._decoder.flush_raw() if _is_whole(block[1])]
         except SSELimitExceeded:
             raise self._broken() from None
 
-    def _events(self, blocks: list[ServerSentEvent]) -> Iterator[ProviderEvent]:
-        for block in blocks:
-            data = block.data
-            if data.startswith("[DONE]"):
+    def _read_blocks(self, blocks: list[RawEvent]) -> None:
+        for name, data, _id, _retry in blocks:
+            if data.startswith(b"[DONE]"):
                 self.done = True
                 return
-            if not data.strip():
-                continue
-            if block.event == "error":
+            if name == "error":
                 raise openai_errors.of_object(openai_errors.error_in(data), provider=self._provider)
             chunk = self._parse(data)
+            if chunk is None:
+                continue
             if chunk.error or (chunk.code and not chunk.choices):
                 raise self._refused(data)
             if chunk.usage is not None:
                 self._usage = chunk.usage
             for choice in chunk.choices or ():
                 if not choice.index:  # of several answers, the first
-                    yield from self._choice(choice)
+                    self._read_choice(choice)
 
-    def _choice(self, choice: _Choice) -> Iterator[ProviderEvent]:
+    def _read_choice(self, choice: _Choice) -> None:
         delta = choice.delta
         if delta is not None:
             thought = delta.reasoning_content or delta.reasoning
             if thought and (thought := self._reasoning.join(thought)):
-                yield Reasoning(thought)
+                self._events.append(Reasoning(thought))
             said = delta.content or delta.refusal
             if said and (said := self._text.join(said)):
-                yield Text(said)
+                self._events.append(Text(said))
         if choice.usage is not None:
             self._usage = choice.usage
         reason = choice.finish_reason
@@ -266,20 +270,23 @@ class _Reply:
                 )
             self._finish = _FINISH.get(reason, FinishReason.STOP)
 
-    def _parse(self, data: str) -> _Chunk:
+    def _parse(self, data: bytes) -> _Chunk | None:
+        """None for a block of blanks, which some send to keep the connection alive."""
         try:
             return _decode_chunk(data)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return self._parse_leniently(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self._parse_leniently(data.decode("utf-8", "replace"))
 
-    def _parse_leniently(self, data: str) -> _Chunk:
+    def _parse_leniently(self, data: str) -> _Chunk | None:
         """The standard library reads lone surrogates, which some upstreams send by splitting a pair."""
+        if not data.strip():
+            return None
         try:
             return msgspec.convert(json.loads(data), _Chunk, strict=False)
         except (ValueError, RecursionError, msgspec.ValidationError):
             raise self._broken() from None
 
-    def _refused(self, data: bytes | str) -> UpstreamError:
+    def _refused(self, data: bytes) -> UpstreamError:
         error = openai_errors.error_in(data)
         return self._broken() if error is None else openai_errors.of_object(error, provider=self._provider)
 
@@ -287,12 +294,12 @@ class _Reply:
         return UpstreamError(ErrorCode.UPSTREAM_PROTOCOL, details={"provider": self._provider})
 
 
-def _is_whole(data: str) -> bool:
+def _is_whole(data: bytes) -> bool:
     """Whether a block that lacks its empty line was complete all the same."""
-    if data.startswith("[DONE]"):
+    if data.startswith(b"[DONE]"):
         return True
     try:
         msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return False
     return True

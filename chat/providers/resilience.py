@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from chat.errors import ErrorCode, GenerationFailed, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Usage
 from chat.observation import NO_RUN, Attempt, Run
-from chat.providers.base import ChatRequest, Model, Provider
+from chat.providers.base import ChatRequest, Model, Provider, Take
 from chat.providers.breaker import Breaker
 from chat.providers.watch import Watch
 
@@ -38,6 +38,10 @@ class Chain(Protocol):
     def breaker(self, provider: str) -> Breaker: ...
 
 
+def _nobody(events: Sequence[ProviderEvent]) -> None:
+    raise AssertionError("nobody has asked for the events")
+
+
 def delay_before(attempt: int, error: UpstreamError, chance: Callable[[], float] = random.random) -> float | None:
     """Seconds before the further attempt `attempt` (1, 2 …), or None when there should be none."""
     if not error.attempt_again:
@@ -50,7 +54,7 @@ def delay_before(attempt: int, error: UpstreamError, chance: Callable[[], float]
 
 class RecoveringSource:
     """One run's events, over as many attempts as it takes. `provider` and `model` name who answers: from the first
-    token on they don't change. One task reads `events`; whoever else keeps time calls `watch.check`."""
+    token on they don't change. One task runs `stream`; whoever else keeps time calls `watch.check`."""
 
     def __init__(self, chain: Chain, provider: Provider, model: Model, request: ChatRequest, run: Run = NO_RUN) -> None:
         self._chain = chain
@@ -59,22 +63,22 @@ class RecoveringSource:
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._answered = False
+        self._take: Take = _nobody
         self.watch = Watch()
         self.provider = provider.id
         self.model = model.id
 
-    async def events(self) -> AsyncGenerator[ProviderEvent, None]:
-        """Raises UpstreamError: after the first token at once; before it, the chosen provider's, when everything has
-        been tried."""
+    async def stream(self, take: Take) -> None:
+        """Gives `take` the events as they come. Raises UpstreamError: after the first token at once; before it, the
+        chosen provider's, when everything has been tried. What `take` raises is raised at once."""
+        self._take = take
         self.watch.begin(self._first[0].timeouts.total)
         failure: UpstreamError | None = None
         for provider, model in self._candidates():
             attempt = 0
             while True:
                 try:
-                    async with aclosing(self._attempt(provider, model, attempt + 1)) as events:
-                        async for event in events:
-                            yield event
+                    await self._attempt(provider, model, attempt + 1)
                     return
                 except UpstreamError as error:
                     # Refused content is not carried from house to house until somebody takes it.
@@ -106,30 +110,36 @@ class RecoveringSource:
         logger.info("provider %s: %s, trying again in %.1f s", provider.id, error.code, delay)
         return delay
 
-    async def _attempt(self, provider: Provider, model: Model, number: int) -> AsyncGenerator[ProviderEvent, None]:
+    async def _attempt(self, provider: Provider, model: Model, number: int) -> None:
         """One attempt at one provider, under the deadlines. Nothing leaves it before the first token."""
         watch = self.watch
-        usage: Usage | None = None
+        held_back: list[ProviderEvent] = []
+
+        def take(events: Sequence[ProviderEvent]) -> None:
+            if not self._answered:
+                held_back.extend(events)
+                if not self._has_token(held_back, provider):
+                    return
+                events = held_back
+                self._begin(provider, model)
+                report.answered()
+            watch.heard = True
+            # After the finish, there is nothing left to be late.
+            if type(events[-1]) is Finish:
+                watch.waiting = False
+            self._take(events)
+
         with self._reported(provider, model, number) as report, watch.attempt(provider.timeouts):
-            async with aclosing(provider.stream(replace(self._request, model=model.id))) as events:
-                async for event in events:
-                    if not self._answered:
-                        kind = type(event)
-                        if kind is Usage:
-                            usage = event  # type: ignore[assignment]
-                            continue
-                        if kind is Finish:
-                            raise self._empty(event, provider)
-                        self._begin(provider, model)
-                        report.answered()
-                        if usage is not None:
-                            watch.waiting = False
-                            yield usage
-                    watch.heard = True
-                    watch.waiting = False
-                    yield event
-                    # After the finish, there is nothing left to be late.
-                    watch.waiting = type(event) is not Finish
+            await provider.stream(replace(self._request, model=model.id), take)
+
+    def _has_token(self, events: Sequence[ProviderEvent], provider: Provider) -> bool:
+        """Raises UpstreamError for an end before any token."""
+        for event in events:
+            if type(event) is Finish:
+                raise self._empty(event, provider)
+            if type(event) is not Usage:
+                return True
+        return False
 
     @contextmanager
     def _reported(self, provider: Provider, model: Model, number: int) -> Iterator[Attempt]:

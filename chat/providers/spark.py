@@ -6,14 +6,13 @@ Source: iFlytek's "星火认知大模型 WebSocket 接口文档" and its Java an
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import msgspec
 
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Usage
-from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
+from chat.providers.base import ChatRequest, Model, Provider, Take, Timeouts, Turn
 from chat.providers.spark_products import domain_for, product_at
 from chat.providers.spark_signing import signed_url
 from chat.providers.text import TextJoiner
@@ -108,20 +107,13 @@ class Spark(Provider):
         self._api_key = api_key
         self._api_secret = api_secret
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent, None]:
+    async def stream(self, request: ChatRequest, take: Take) -> None:
         socket = await self._connect(request)
-        reply = _Reply(self.id)
+        reply = _Reply(self.id, take)
         try:
             socket.send(json.dumps(self._question(request), ensure_ascii=False))
-            while True:
-                messages = await socket.receive()
-                if not messages:
-                    raise self._of_close(socket.close_code, reply.begun)
-                for message in messages:
-                    for event in reply.read(message):
-                        yield event
-                    if reply.done:
-                        return
+            if not await socket.pour(reply.read):
+                raise self._of_close(socket.close_code, reply.begun)
         except ProtocolBroken:
             raise self._error(ErrorCode.UPSTREAM_PROTOCOL) from None
         except ConnectionDied:
@@ -190,45 +182,61 @@ class Spark(Provider):
 class _Reply:
     """What one answer has said so far."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, take: Take) -> None:
         self._provider = provider
+        self._take = take
+        self._events: list[ProviderEvent] = []
         self._text = TextJoiner()
         self._reasoning = TextJoiner()
         self.begun = False
         self.done = False
 
-    def read(self, message: bytes) -> Iterator[ProviderEvent]:
+    def read(self, messages: list[bytes]) -> bool:
+        """Gives away what these frames say; True at the end mark."""
+        try:
+            for message in messages:
+                self._read_frame(message)
+                if self.done:
+                    break
+        finally:
+            if self._events:
+                events, self._events = self._events, []
+                self._take(events)
+        return self.done
+
+    def _read_frame(self, message: bytes) -> None:
         frame = self._parse(message)
         self.begun = True
         code = frame.header.code
         if code == _SENSITIVE_REPLY:
             # It comes after the complete reply: the text stands.
-            yield from self._end()
+            self._end()
             return
         if code != 0:
             raise _of_code(code, self._provider)
         payload = frame.payload
         if payload is None:
             return
+        events = self._events
         if payload.usage is not None and payload.usage.text is not None:
-            yield Usage(payload.usage.text.prompt_tokens, payload.usage.text.completion_tokens)
+            events.append(Usage(payload.usage.text.prompt_tokens, payload.usage.text.completion_tokens))
         if payload.choices is None:
             return
         for item in payload.choices.text or ():
             if item.reasoning_content and (thought := self._reasoning.join(item.reasoning_content)):
-                yield Reasoning(thought)
+                events.append(Reasoning(thought))
             if item.content and (said := self._text.join(item.content)):
-                yield Text(said)
+                events.append(Text(said))
         if payload.choices.status == 2:
-            yield from self._end()
+            self._end()
 
-    def _end(self) -> Iterator[ProviderEvent]:
+    def _end(self) -> None:
         self.done = True
         if lone := self._reasoning.flush():
-            yield Reasoning(lone)
+            self._events.append(Reasoning(lone))
         if lone := self._text.flush():
-            yield Text(lone)
-        yield Finish(FinishReason.STOP)
+            self._events.append(Text(lone))
+        self._events.append(Finish(FinishReason.STOP))
 
     def _parse(self, message: bytes) -> _Frame:
         try:

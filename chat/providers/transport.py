@@ -2,13 +2,18 @@
 
 Reading is where a relay's time goes: a socket that is read once a tick, with all that has come, costs a fraction of one
 that is read token by token. So after each read the connection stops reading and hands itself to its `Pace`, which
-resumes it at the next tick; before the first token, the pace lets it run.
+resumes it at the next tick; before the first token, the pace lets it run. A resumed connection reads its socket itself,
+at once: only where nothing has come, the event loop is asked to look out for it.
+
+What is read goes straight into a sink, within the read: no task wakes for a token.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 from chat.providers.base import Pace
@@ -27,16 +32,23 @@ class ConnectionDied(OSError):
     """The connection was reset, or the machine beyond it is gone."""
 
 
+Sink = Callable[[bytes], bool]
+"""Takes what was read; True when it has had all that it wants. What it raises ends the reading."""
+
+
 class PacedConnection(asyncio.Protocol):
-    """One connection. Use `connect`, then `write`, `read` until it returns b"", and `aclose`."""
+    """One connection. Use `connect`, then `write`; `read` until it returns b"", or `pour`; and `aclose`."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._fd = -1
+        self._reading = True
         self._chunks: list[bytes] = []
         self._unread = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._sink: Sink | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._failure: Exception | None = None
         self._ended = False
@@ -62,15 +74,9 @@ class PacedConnection(asyncio.Protocol):
     async def read(self) -> bytes:
         """All that has come, or b"" at the end; raises ConnectionDied when there was no orderly end."""
         while not self._chunks:
-            if self._failure is not None:
-                raise ConnectionDied("the connection died") from self._failure
-            if self._ended:
+            if self._at_end():
                 return b""
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wait()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._unread = 0
@@ -79,9 +85,24 @@ class PacedConnection(asyncio.Protocol):
             self.resume()
         return data
 
+    async def pour(self, sink: Sink) -> bool:
+        """Gives the sink all that comes, as it comes. Returns True when the sink has had enough, False at the
+        connection's end; raises what the sink raised, or ConnectionDied when there was no orderly end."""
+        while self._chunks:
+            if sink(await self.read()):
+                return True
+        if self._at_end():
+            return False
+        self._sink = sink
+        try:
+            return await self._wait()
+        finally:
+            self._sink = None
+
     async def aclose(self) -> None:
         """Closes at once, unsent bytes dropped, and waits until the socket is closed."""
         if self._transport is not None:
+            self._fd = -1
             self._transport.abort()
             await asyncio.shield(self._lost)
 
@@ -89,27 +110,25 @@ class PacedConnection(asyncio.Protocol):
         """Called by the pace: read again."""
         if self._unread >= UNREAD_LIMIT:
             self._overfull = True
-        elif self._transport is not None and not self._transport.is_closing():
-            self._budget = TICK_BYTES
-            self._transport.resume_reading()
+            return
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._budget = TICK_BYTES
+        if self._fd < 0 or self._reading:
+            self._read_on_arrival()
+        else:
+            self._read_now()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not an isinstance check: uvloop's transports only look like asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("sslcontext") is None:
+            self._fd = transport.get_extra_info("socket").fileno()
 
     def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._unread += len(data)
-        self._budget -= len(data)
-        assert self._transport is not None
-        if (len(data) < FULL_READ or self._budget <= 0) and self._pace.hold(self):
-            self._transport.pause_reading()
-        elif self._unread >= UNREAD_LIMIT:
-            self._overfull = True
-            self._transport.pause_reading()
-        self._wake()
+        self._take(data)
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -117,12 +136,93 @@ class PacedConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._fd = -1
         self._ended = True
-        self._failure = exc
+        self._failure = self._failure or exc
         if not self._lost.done():
             self._lost.set_result(None)
         self._wake()
 
+    # Internal
+
+    def _take(self, data: bytes) -> bool:
+        """Whether to read on now."""
+        self._unread += len(data)
+        self._budget -= len(data)
+        if self._sink is None:
+            self._chunks.append(data)
+            self._wake()
+        else:
+            self._pour(data, self._sink)
+        if (len(data) < FULL_READ or self._budget <= 0) and self._pace.hold(self):
+            self._stop_reading()
+            return False
+        if self._unread >= UNREAD_LIMIT:
+            self._overfull = True
+            self._stop_reading()
+            return False
+        return True
+
+    def _pour(self, data: bytes, sink: Sink) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._chunks.append(data)  # whoever poured has had enough, or is gone
+            return
+        self._unread = 0
+        try:
+            enough = sink(data)
+        except Exception as error:
+            waiter.set_exception(error)
+        else:
+            if enough:
+                waiter.set_result(True)
+
+    def _read_now(self) -> None:
+        """Reads the socket itself, which the event loop has left alone since the last read."""
+        while not self._reading and self._fd >= 0:
+            try:
+                data = os.read(self._fd, FULL_READ)
+            except BlockingIOError:
+                self._read_on_arrival()
+                return
+            except OSError as error:
+                # The socket has told its error, and will tell the event loop of an orderly end only.
+                self._failure = error
+                self._read_on_arrival()
+                return
+            if not data:
+                self._read_on_arrival()
+                return
+            if not self._take(data):
+                return
+
+    def _read_on_arrival(self) -> None:
+        assert self._transport is not None
+        self._reading = True
+        self._transport.resume_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            assert self._transport is not None
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _at_end(self) -> bool:
+        if self._failure is not None:
+            raise ConnectionDied("the connection died") from self._failure
+        return self._ended
+
+    async def _wait(self) -> bool:
+        """Until something has come, or, pouring, until it is over: True when the sink has had enough."""
+        self._waiter = self._loop.create_future()
+        try:
+            enough = await self._waiter
+        finally:
+            self._waiter = None
+        if self._sink is not None and not enough:
+            self._at_end()
+        return enough
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(False)

@@ -34,7 +34,7 @@ class Watch:
         self.heard = False
         """Set for each event; taken back by `check`, which then moves the deadline: all that a token costs."""
         self.waiting = False
-        """Whether the run waits for its upstream. While its reader holds it, nothing expires."""
+        """Whether the run waits for its upstream; once that has finished, nothing expires any more."""
         self.over = False
         """The time for the whole run is up: no further attempt."""
 

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
@@ -51,7 +52,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class UpstreamSocket:
-    """`connect`, `send`, `receive` until it returns [], `aclose`. `close_code` tells what kind of end it was."""
+    """`connect`, `send`, `pour`, `aclose`. `close_code` tells what kind of end it was."""
 
     def __init__(self, protocol: ClientProtocol, connection: PacedConnection) -> None:
         self._protocol = protocol
@@ -91,22 +92,31 @@ class UpstreamSocket:
         self._protocol.send_text(text.encode())
         self._flush()
 
-    async def receive(self) -> list[bytes]:
-        """All text messages that came with one read, undecoded; [] at the end. Raises ConnectionDied,
-        ProtocolBroken."""
-        while True:
+    async def pour(self, take: Callable[[list[bytes]], bool]) -> bool:
+        """Gives `take` the text messages that come with each read, undecoded, within the read. Returns True when it
+        has had enough, False when the server has closed. Raises what `take` raises, ConnectionDied, ProtocolBroken."""
+        enough = False
+
+        def pass_on() -> bool:
+            """True when nothing more is to be read."""
+            nonlocal enough
             messages = self._messages()
-            if messages:
-                return messages
+            if messages and take(messages):
+                enough = True
+                return True
+            # Only now: what came before the breach has been handed out.
             if self._broken or (self._protocol.parser_exc is not None and self._protocol.close_rcvd is None):
                 raise ProtocolBroken
-            if self._protocol.close_rcvd is not None:
-                return []
-            data = await self._connection.read()
-            if not data:
-                raise ConnectionDied("closed without a close frame")
+            return self._protocol.close_rcvd is not None
+
+        def parse(data: bytes) -> bool:
             self._protocol.receive_data(data)
             self._flush()
+            return pass_on()
+
+        if not pass_on() and not await self._connection.pour(parse):
+            raise ConnectionDied("closed without a close frame")
+        return enough
 
     async def aclose(self) -> None:
         """Says goodbye where it can, and waits until the socket is closed."""

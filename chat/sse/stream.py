@@ -57,7 +57,7 @@ async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
             await _refuse(error, send)
             return
         await send(_head(stream))
-        await _write_all(reader, send)
+        await _serve(reader, send)
     except (ReaderDropped, asyncio.CancelledError):
         # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
         if task.cancelling():
@@ -79,7 +79,11 @@ async def _refuse(error: RequestError, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _write_all(reader: Reader, send: Send) -> None:
+async def _serve(reader: Reader, send: Send) -> None:
+    async def write(deliveries: list[Delivery], last: bool = False) -> None:
+        await _write(_encode(deliveries), last, reader, send)
+
+    reader.write = write
     while True:
         deliveries = await reader.read()
         if reader.left:
@@ -87,17 +91,23 @@ async def _write_all(reader: Reader, send: Send) -> None:
         if reader.ending and not deliveries:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        body = _encode(deliveries) if deliveries else _ping()
         last = any(delivery.last for delivery in deliveries)
-        start = 0
-        while len(body) - start > WRITE_BYTES:
-            piece = body[start : start + WRITE_BYTES]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            reader.progress()
-            start += WRITE_BYTES
-        await send({"type": "http.response.body", "body": body[start:] if start else body, "more_body": not last})
+        if deliveries:
+            await write(deliveries, last)
+        else:
+            await _write(_ping(), False, reader, send)
         if last:
             return
+
+
+async def _write(body: bytes, last: bool, reader: Reader, send: Send) -> None:
+    start = 0
+    while len(body) - start > WRITE_BYTES:
+        piece = body[start : start + WRITE_BYTES]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        reader.progress()
+        start += WRITE_BYTES
+    await send({"type": "http.response.body", "body": body[start:] if start else body, "more_body": not last})
 
 
 def _encode(deliveries: Iterable[Delivery]) -> bytes:

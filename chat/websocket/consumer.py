@@ -168,12 +168,17 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _pump_forever(self, reader: Reader) -> None:
         code = TOO_SLOW
         checked = asyncio.get_running_loop().time()
+
+        async def write(deliveries: list[Delivery]) -> None:
+            for delivery in deliveries:
+                await self._deliver(reader, delivery)
+
+        reader.write = write
         try:
             while True:
                 deliveries = await reader.read()
-                for delivery in deliveries:
-                    await self._deliver(reader, delivery)
                 if deliveries:
+                    await write(deliveries)
                     continue
                 if reader.ending:
                     code = GOING_AWAY

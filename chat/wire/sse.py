@@ -14,7 +14,7 @@ MAX_LINE = 16 << 20
 """Bytes of one line (16 MiB): a picture in Base64 passes, an endless line does not eat the memory."""
 
 MAX_EVENT = 16 << 20
-"""Characters of one block's data, over all its lines."""
+"""Bytes of one block's data, over all its lines."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_ENDS = re.compile("\r\n|\r|\n")
@@ -27,6 +27,10 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
     data: str = ""
     id: str = ""
     retry: int | None = None
+
+
+RawEvent = tuple[str, bytes, str, int | None]
+"""The name ("" where the block gave none), the data, the id and `retry` of one block."""
 
 
 class SSELimitExceeded(ValueError):
@@ -44,13 +48,22 @@ class SSEDecoder:
         self._at_start = True
         self._skip_lf = False
         self._event = ""
-        self._data: list[str] = []
+        self._data: list[bytes] = []
         self._data_size = 0
         self._id = ""
         self._retry: int | None = None
 
     def decode(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events whose blocks end in this chunk. Raises SSELimitExceeded."""
+        return [_event(raw) for raw in self.decode_raw(chunk)]
+
+    def flush(self) -> list[ServerSentEvent]:
+        """The stream has ended: the block that it left without its empty line, if there is one. The standard discards
+        it; many upstreams end that way, so the caller decides."""
+        return [_event(raw) for raw in self.flush_raw()]
+
+    def decode_raw(self, chunk: bytes) -> list[RawEvent]:
+        """The same with data as the bytes that came: for what is parsed from bytes anyway."""
         if not chunk:
             return []
         if self._at_start:
@@ -74,37 +87,33 @@ class SSEDecoder:
             self._keep(rest)
         return self._read(lines)
 
-    def flush(self) -> list[ServerSentEvent]:
-        """The stream has ended: the block that it left without its empty line, if there is one. The standard discards
-        it; many upstreams end that way, so the caller decides."""
+    def flush_raw(self) -> list[RawEvent]:
         return self._read([self._take(), b""] if self._unended else [b""])
 
-    def _read(self, lines: list[bytes]) -> list[ServerSentEvent]:
-        events: list[ServerSentEvent] = []
+    def _read(self, lines: list[bytes]) -> list[RawEvent]:
+        events: list[RawEvent] = []
         max_line, data = self._max_line, self._data
         for line in lines:
             if not line:
                 if data:
-                    text = data[0] if len(data) == 1 else "\n".join(data)
-                    events.append(ServerSentEvent(self._event or "message", text, self._id, self._retry))
+                    whole = data[0] if len(data) == 1 else b"\n".join(data)
+                    events.append((self._event, whole, self._id, self._retry))
                     data.clear()
                     self._data_size = 0
                 self._event = ""
                 self._retry = None
-                continue
-            if len(line) > max_line:
+            elif len(line) > max_line:
                 raise SSELimitExceeded(f"a line of {len(line)} bytes")
-            if line.startswith(b"data:"):
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._add_data(value.decode("utf-8", "replace"))
+            elif line.startswith(b"data: "):
+                self._add_data(line[6:])
             else:
                 self._read_field(line)
         return events
 
-    def _add_data(self, value: str) -> None:
+    def _add_data(self, value: bytes) -> None:
         self._data_size += len(value) + 1
         if self._data_size > self._max_event:
-            raise SSELimitExceeded(f"an event of more than {self._max_event} characters")
+            raise SSELimitExceeded(f"an event of more than {self._max_event} bytes")
         self._data.append(value)
 
     def _read_field(self, line: bytes) -> None:
@@ -114,7 +123,7 @@ class SSEDecoder:
         if name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"data":
-            self._add_data("")
+            self._add_data(value)
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
@@ -138,6 +147,11 @@ class SSEDecoder:
             return b""
         self._at_start = False
         return start.removeprefix(_BOM)
+
+
+def _event(raw: RawEvent) -> ServerSentEvent:
+    name, data, last_id, retry = raw
+    return ServerSentEvent(name or "message", data.decode("utf-8", "replace"), last_id, retry)
 
 
 def encode_event(seq: int | None, event: str | None, data: bytes | bytearray) -> bytes:

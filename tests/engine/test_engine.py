@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import pytest
 
 from chat.engine.clock import StreamPace
 from chat.errors import ErrorCode
-from chat.events import ProviderEvent, Status, Text
+from chat.events import Status, Text
 from chat.observation import Run
-from chat.providers.base import Timeouts
+from chat.providers.base import Take, Timeouts
 from chat.providers.watch import Watch
 from chat.simulators.script import FAULT_TEXT
 from tests.engine.conftest import MakeRig, Rig, data_of, text_of, until
@@ -256,8 +255,8 @@ class BrokenSource:
     def __init__(self, pace: StreamPace, run: Run) -> None:
         self.watch = Watch()
 
-    async def events(self) -> AsyncGenerator[ProviderEvent, None]:
-        yield Text("before ")
+    async def stream(self, take: Take) -> None:
+        take([Text("before ")])
         raise ZeroDivisionError("key-of-somebody")
 
 

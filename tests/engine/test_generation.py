@@ -22,7 +22,7 @@ def generation(reply_chars: int | None = None, input_chars: int = 0) -> Generati
 def fed(*events: Text | Reasoning | Usage | Finish, reply_chars: int | None = None) -> Generation:
     it = generation(reply_chars)
     for event in events:
-        it.feed(event)
+        it.feed([event])
     it.take_events()
     return it
 
@@ -77,8 +77,8 @@ def test_pausing_and_resuming_twice_change_nothing() -> None:
 
 
 def completed(it: Generation) -> Outcome:
-    it.feed(Text("x"))
-    it.feed(Finish(FinishReason.STOP))
+    it.feed([Text("x")])
+    it.feed([Finish(FinishReason.STOP)])
     it.take_events()
     return it.conclude(NOW)
 
@@ -127,7 +127,7 @@ def test_an_ended_generation_never_changes_again(status: Status, first: Callable
 
 def test_deltas_of_a_kind_leave_as_one_event() -> None:
     it = generation()
-    assert all(it.feed(Text(piece)) for piece in ("One", " ", "event"))
+    assert all(it.feed([Text(piece)]) for piece in ("One", " ", "event"))
     assert events_of(it) == [("message", {"delta": "One event", "isFinal": False})]
     assert it.take_events() == []
 
@@ -135,7 +135,7 @@ def test_deltas_of_a_kind_leave_as_one_event() -> None:
 def test_kinds_keep_their_order() -> None:
     it = generation()
     for event in (Reasoning("a"), Reasoning("b"), Text("c"), Reasoning("d"), Text("e"), Text("f")):
-        it.feed(event)
+        it.feed([event])
     assert events_of(it) == [
         ("reasoning", {"delta": "ab"}),
         ("message", {"delta": "c", "isFinal": False}),
@@ -146,17 +146,17 @@ def test_kinds_keep_their_order() -> None:
 
 def test_usage_and_finish_are_nothing_to_log() -> None:
     it = generation()
-    assert not it.feed(Usage(1, 2))
-    assert not it.feed(Finish(FinishReason.STOP))
+    assert not it.feed([Usage(1, 2)])
+    assert not it.feed([Finish(FinishReason.STOP)])
     assert it.take_events() == []
 
 
 def test_the_snapshot_holds_what_was_logged_and_no_more() -> None:
     it = generation()
-    it.feed(Reasoning("thought"))
-    it.feed(Text("said, "))
+    it.feed([Reasoning("thought")])
+    it.feed([Text("said, ")])
     it.take_events()
-    it.feed(Text("and not logged yet"))
+    it.feed([Text("and not logged yet")])
     entry = it.snapshot(7)
     assert (entry.seq, entry.event) == (7, "snapshot")
     assert json.loads(entry.data) == {
@@ -172,10 +172,10 @@ def test_each_piece_is_handed_out_for_saving_once() -> None:
     it = fed(Text("a"), Reasoning("r"))
     assert it.take_unsaved(3) == Unsaved("a", "r", 3)
     assert it.take_unsaved(3) == Unsaved("", "", 3)
-    it.feed(Text("b"))
+    it.feed([Text("b")])
     assert it.take_unsaved(3) == Unsaved("", "", 3), "what is not logged yet is not saved either"
     it.take_events()
-    it.feed(Text("c"))
+    it.feed([Text("c")])
     it.take_events()
     assert it.take_unsaved(5) == Unsaved("bc", "", 5)
 
@@ -185,13 +185,13 @@ def test_each_piece_is_handed_out_for_saving_once() -> None:
 
 def test_a_reply_over_the_bound_is_cut_there_and_ends_for_its_length() -> None:
     it = generation(reply_chars=10)
-    assert it.feed(Reasoning("1234"))
-    assert it.feed(Text("5678"))
+    assert it.feed([Reasoning("1234")])
+    assert it.feed([Text("5678")])
     assert not it.full
-    assert it.feed(Text("90abc"))
+    assert it.feed([Text("90abc")])
     assert it.full
-    assert not it.feed(Text("more"))
-    it.feed(Finish(FinishReason.STOP))
+    assert not it.feed([Text("more")])
+    it.feed([Finish(FinishReason.STOP)])
     it.take_events()
     outcome = it.conclude(NOW)
     assert (outcome.reasoning, outcome.text) == ("1234", "567890")
@@ -206,9 +206,9 @@ def test_a_reply_of_exactly_the_bound_is_whole() -> None:
 
 def test_one_character_over_an_exact_fill_adds_no_empty_delta() -> None:
     it = generation(reply_chars=4)
-    it.feed(Text("1234"))
+    it.feed([Text("1234")])
     it.take_events()
-    assert not it.feed(Text("5"))
+    assert not it.feed([Text("5")])
     assert it.take_events() == []
     assert it.conclude(NOW).finish_reason is FinishReason.LENGTH
 
@@ -264,7 +264,7 @@ def test_a_stop_keeps_the_text_and_is_a_good_end() -> None:
 
 def test_what_came_must_be_logged_before_the_end() -> None:
     it = generation()
-    it.feed(Text("not logged"))
+    it.feed([Text("not logged")])
     with pytest.raises(AssertionError):
         it.cancel(NOW)
 
@@ -279,8 +279,8 @@ def test_the_upstreams_last_usage_wins() -> None:
 
 def test_without_the_upstreams_usage_it_is_estimated_and_says_so() -> None:
     it = generation(input_chars=10)
-    it.feed(Text("x" * 7))
-    it.feed(Reasoning("y" * 6))
+    it.feed([Text("x" * 7)])
+    it.feed([Reasoning("y" * 6)])
     it.take_events()
     usage = it.cancel(NOW).usage
     assert CHARACTERS_PER_TOKEN == 3

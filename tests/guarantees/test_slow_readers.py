@@ -54,26 +54,42 @@ async def last_seq_before_the_close(connection: ClientConnection) -> int:
         return seq
 
 
+class Growth:
+    """The most memory that a server held for longer than a moment: the database's own copies of a row of five mebibytes
+    are there for a few hundredths of a second, while it is written."""
+
+    def __init__(self, server: ChatServer) -> None:
+        self._server = server
+        self._last = 0
+        self.most = 0
+
+    def look(self) -> None:
+        now = self._server.resident_bytes()
+        self.most = max(self.most, min(self._last, now))
+        self._last = now
+
+
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 async def test_five_mebibytes_past_a_stalled_reader(serve, kind) -> None:
     server = await serve(f"bytes-{SIZE}", "tokens-100-40", server=kind, CHAT_STALL_SECONDS="3")
     async with await server.client() as client:
         warm = {"message": "hello", "model": "tokens-100-40"}
         await client.post("/chat", json=warm, headers={"Accept": "application/json"})
-        before = peak = server.resident_bytes()
+        before = server.resident_bytes()
+        grown = Growth(server)
         body = json.dumps({"message": "hello", "model": f"bytes-{SIZE}"}).encode()
         connection, head = await stalled_sse(server, body)
         generation = head.lower().split(b"x-generation-id: ", 1)[1].split(b"\r\n", 1)[0].decode()
         other = asyncio.ensure_future(client.post("/chat", json=warm, headers={"Accept": "application/json"}))
         while True:
-            peak = max(peak, server.resident_bytes())
+            grown.look()
             # Not the generation itself: its five mebibytes would be what is measured.
             listed = (await client.get("/conversations")).json()["items"]
             if other.done() and not any(item["running"] for item in listed):
                 break
             await asyncio.sleep(0.1)
         assert (await other).json()["generation"]["status"] == "completed"
-        assert peak - before < GROWTH, f"grew by {(peak - before) / (1 << 20):.1f} MiB"
+        assert grown.most - before < GROWTH, f"grew by {(grown.most - before) / (1 << 20):.1f} MiB"
         await asyncio.sleep(4)
         await wait_until_dropped(connection)
         connection.close()

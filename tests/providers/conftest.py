@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import httpx
@@ -56,9 +55,7 @@ def question(model: str, text: str = "How are you?") -> ChatRequest:
 async def read(provider: Provider, request: ChatRequest, reply: Reply | None = None) -> Reply:
     """Reads the stream to its end; a `reply` handed in keeps what came before a failure."""
     reply = reply if reply is not None else Reply()
-    async with aclosing(provider.stream(request)) as events:
-        async for event in events:
-            reply.events.append(event)
+    await provider.stream(request, reply.events.extend)
     return reply
 
 

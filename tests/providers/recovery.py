@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing
 
 import pytest
 
@@ -77,9 +76,7 @@ async def run(source: RecoveringSource, reply: Reply) -> None:
 
     sweeping = asyncio.create_task(sweep())
     try:
-        async with aclosing(source.events()) as events:
-            async for event in events:
-                reply.events.append(event)
+        await source.stream(reply.events.extend)
     finally:
         sweeping.cancel()
         await asyncio.wait([sweeping])

@@ -11,6 +11,7 @@ from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, Text, Usage
 from chat.simulators.script import FAULT_TEXT
 from tests.providers.conftest import Reply, Rig, question, read, until
+from tests.providers.streaming import asked
 
 WORDS = "".join(FAULT_TEXT)
 
@@ -129,7 +130,7 @@ async def test_nobody_listening_is_unavailable_and_worth_another_attempt(rig: Ri
 
 
 async def test_closing_the_stream_closes_the_upstream_connection(rig: Rig) -> None:
-    async with aclosing(rig.provider.stream(question("tokens-100000-50"))) as events:
+    async with aclosing(asked(rig.provider, question("tokens-100000-50"))) as events:
         async for event in events:
             if isinstance(event, Text):
                 break

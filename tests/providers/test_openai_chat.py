@@ -17,6 +17,7 @@ from chat.simulators.openai_chat import OpenAIChatSimulator
 from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, openai_for, question, read, until
 from tests.providers.openai_upstream import DONE, STOPPED, answer, block, delta, fail, play
 from tests.providers.raw_upstream import STREAM_HEAD, End, RawUpstream, chunked
+from tests.providers.streaming import asked
 
 CAPTURED = (Path(__file__).parent.parent / "fixtures" / "upstream" / "openai_chat.sse").read_bytes()
 SAID = '你好！Here is a line.\n\n- **流式** output: café 👩‍🚀 "quoted" \\n.\u2028Done.'
@@ -44,7 +45,7 @@ async def test_a_captured_stream_is_read_byte_by_byte(client: AsyncBaseTransport
 
 async def test_deltas_come_as_they_are_sent(client: AsyncBaseTransport) -> None:
     async with RawUpstream(answer(block(delta("first"))), end="hold") as upstream:
-        async with aclosing(openai_for(upstream.url, client).stream(question("demo"))) as events:
+        async with aclosing(asked(openai_for(upstream.url, client), question("demo"))) as events:
             assert await anext(events) == Text("first")
             assert not upstream.left.is_set()
         await until(upstream.left.is_set)

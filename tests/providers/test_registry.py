@@ -21,6 +21,7 @@ from chat.providers.registry import KINDS, Registry, UnknownModel, usual_declara
 from chat.providers.spark import Spark
 from chat.simulators.demonstration import Demonstration
 from tests.providers.conftest import question
+from tests.providers.streaming import asked
 
 WHOLE = """
 [providers.deepseek]
@@ -313,7 +314,7 @@ async def test_the_demonstration_answers_over_both_upstream_transports() -> None
         for provider in registry.providers.values():
             _provider, model = registry.choose(provider.id, None)
             said = ""
-            async with aclosing(provider.stream(question(model.id, "Hi"))) as events:
+            async with aclosing(asked(provider, question(model.id, "Hi"))) as events:
                 async for event in events:
                     said += event.delta if isinstance(event, Text) else ""
                     if "demonstration model" in said:

@@ -15,6 +15,7 @@ from chat.simulators.script import FAULT_TEXT
 from chat.simulators.spark import SparkSimulator
 from tests.providers.conftest import Reply, until
 from tests.providers.recovery import LONG, SOON, TOKENS, Chain, failure_of, provider, run, source_of
+from tests.providers.streaming import pulled
 
 
 class Limits(TypedDict, total=False):
@@ -120,21 +121,9 @@ async def test_a_cancellation_at_the_moment_of_a_deadline_stays_a_cancellation(
     await until(lambda: spark_simulator.open_connections == 0)
 
 
-async def test_a_deadline_while_the_reader_holds_the_run_waits_for_it(spark_simulator: SparkSimulator) -> None:
-    main = provider(spark_simulator, model="tokens-3-0")
-    source = source_of(Chain(main), main)
-    said = ""
-    async with aclosing(source.events()) as events:
-        async for event in events:
-            source.watch.check(asyncio.get_running_loop().time() + 10 * LONG)
-            await asyncio.sleep(0)
-            said += event.delta if isinstance(event, Text) else ""
-    assert said == TOKENS
-
-
 async def test_leaving_the_run_closes_the_attempt(spark_simulator: SparkSimulator) -> None:
     main = provider(spark_simulator, model="tokens-100000-50")
-    async with aclosing(source_of(Chain(main), main).events()) as events:
+    async with aclosing(pulled(source_of(Chain(main), main).stream)) as events:
         async for event in events:
             if isinstance(event, Text):
                 break
@@ -142,6 +131,8 @@ async def test_leaving_the_run_closes_the_attempt(spark_simulator: SparkSimulato
 
 
 async def _read_on(source: RecoveringSource) -> None:
-    async with aclosing(source.events()) as events:
-        async for _event in events:
-            pass
+    await source.stream(_forget)
+
+
+def _forget(events: object) -> None:
+    """What is said does not matter here."""
