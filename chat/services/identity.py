@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from allauth.headless.tokens.strategies.jwt import internal as jwt
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
-from django.utils.crypto import constant_time_compare
 
-from chat.models import User
 from chat.services.database import Database
+from chat.services.sign_in import REMEMBERED, signed_in
 
 TOKEN_CHARS = 4096
 """A token of ours has under 500; what is longer is none, and is not even decoded."""
@@ -47,19 +45,19 @@ class Identities:
     async def by_session(self, session_key: str) -> Identity | None:
         if not _SESSION_KEY.fullmatch(session_key):
             return None
-        return await self._database.read(_identity, session_key, "session")
+        return await self._database.read(_identity, session_key, "session", self._database.alias)
 
     async def by_bearer(self, token: str) -> Identity | None:
         """Of an access token; a refresh token is none."""
         claims = token_claims(token, "access")
         if claims is None:
             return None
-        identity = await self._database.read(_identity, claims.session_key, "bearer")
+        identity = await self._database.read(_identity, claims.session_key, "bearer", self._database.alias)
         return identity if identity is not None and identity.user == claims.user else None
 
     async def still_valid(self, identity: Identity) -> bool:
         """Whether the sign-in behind an open connection still stands."""
-        found = await self._database.read(_identity, identity.session_key, identity.via)
+        found = await self._database.read(_identity, identity.session_key, identity.via, self._database.alias)
         return found is not None and found.user == identity.user
 
 
@@ -76,27 +74,26 @@ def token_claims(token: str, use: Literal["access", "refresh"]) -> TokenClaims |
     """None for what we did not sign, what has expired, or what is for another use. Reads no database."""
     if len(token) > TOKEN_CHARS:
         return None
+    try:
+        claims, expires = _verified(token, use)
+    except _NotOurs:
+        return None
+    return claims if time.time() < expires else None
+
+
+class _NotOurs(Exception):
+    """Raised, so that it is not remembered."""
+
+
+@lru_cache(REMEMBERED)
+def _verified(token: str, use: Literal["access", "refresh"]) -> tuple[TokenClaims, float]:
     claims = jwt.decode_token(token, use)
     session_key = None if claims is None else jwt.session_key_from_sid(claims["sid"])
     if claims is None or session_key is None:
-        return None
-    return TokenClaims(claims["jti"], uuid.UUID(claims["sub"]), session_key)
+        raise _NotOurs
+    return TokenClaims(claims["jti"], uuid.UUID(claims["sub"]), session_key), float(claims["exp"])
 
 
-def session_user(session: SessionStore) -> User | None:
-    """The active account that is signed in with this session: a changed password has ended it. Writes nothing."""
-    if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    user = User.objects.filter(pk=session[SESSION_KEY], is_active=True).first() if SESSION_KEY in session else None
-    if user is None:
-        return None
-    signed = str(session.get(HASH_SESSION_KEY, ""))
-    hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
-    return user if any(constant_time_compare(signed, known) for known in hashes) else None
-
-
-def _identity(session_key: str, via: Via) -> Identity | None:
-    user = session_user(SessionStore(session_key))
-    if user is None:
-        return None
-    return Identity(user.id, user.username, user.email, user.is_staff, user.language, session_key, via)
+def _identity(session_key: str, via: Via, using: str) -> Identity | None:
+    account = signed_in(session_key, using)
+    return None if account is None else Identity(*account, session_key, via)

@@ -17,6 +17,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -24,8 +25,9 @@ from django.utils.translation import gettext as _
 from chat.errors import Unauthenticated
 from chat.models import User
 from chat.services.database import Database
-from chat.services.identity import TokenClaims, session_user, token_claims
+from chat.services.identity import TokenClaims, token_claims
 from chat.services.requests import check_text
+from chat.services.sign_in import signed_in
 
 LOGIN_CHARS = 320
 """The longest e-mail address that there can be; user names are shorter."""
@@ -127,10 +129,10 @@ def _rotate(claims: TokenClaims) -> TokenPair | None:
     # The lock, where the database has one: of two who use the same token at once, the second finds it used.
     if Session.objects.select_for_update().filter(pk=claims.session_key).first() is None:
         return None
-    session = SessionStore(claims.session_key)
-    user = session_user(session)
-    if user is None or user.id != claims.user:
+    account = signed_in(claims.session_key, DEFAULT_DB_ALIAS)
+    if account is None or account.user != claims.user:
         return None
+    session, user = SessionStore(claims.session_key), User.objects.get(pk=account.user)
     good = jwt.get_refresh_token_state(session)
     if good.pop(claims.token, None) is None:
         session.delete()
