@@ -38,8 +38,9 @@ test: setup-dev
 	@scripts/test-javascript
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
+# BENCH_CASES="paced tls", or all; benchmarks/cases.py has them.
 bench: setup-dev
-	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks $(BENCH_CASES)
 
 lint: setup-dev
 	@.venv/bin/ruff check .

@@ -1,7 +1,8 @@
-"""`python -m benchmarks`: what a token costs this project's server, as a ratio to a plain relay, in one run.
+"""`python -m benchmarks [CASE …]`: what a token costs this project's server, beside plain relays, in one run.
 
-The environment: BENCH_REPEAT, runs of each case (1); BENCH_STREAMS (200), BENCH_TOKENS of each (200), BENCH_RATE a
-second (25); BENCH_SERVER, `uvicorn` or `daphne`. Ends with 1 where a ratio or a stream is not as it should be.
+`benchmarks/cases.py` has the cases, `benchmarks/settings.py` the environment, `benchmarks/limits.py` what may not be
+exceeded. Ends with 1 where something is, where a stream had a fault, or where a case could not be measured; and with 2
+where it was called wrongly.
 """
 
 from __future__ import annotations
@@ -9,95 +10,60 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
+from benchmarks import cases, go_tools, profiler, settings
+from benchmarks.case import CannotMeasure, Case, Outcome
+from benchmarks.chat_site import ChatSite
+from benchmarks.generators import Generator, GoLoad, PythonLoad
+from benchmarks.results import Results, collect
+from benchmarks.settings import Settings
+from benchmarks.stage import Stage
 
-from benchmarks import measurement
-from benchmarks.load import Job
-from benchmarks.measurement import Figures, Run
-from benchmarks.model_name import Plan, name_of
-from benchmarks.process import HARNESS_CORE, ListeningProcess, free_port
-from benchmarks.results import collect
-from benchmarks.servers import ChatServer, starlette_relay
-
-REPEAT = int(os.environ.get("BENCH_REPEAT", "1"))
-STREAMS = int(os.environ.get("BENCH_STREAMS", "200"))
-PACED = Plan(int(os.environ.get("BENCH_TOKENS", "200")), int(os.environ.get("BENCH_RATE", "25")))
-SERVER = os.environ.get("BENCH_SERVER", "uvicorn")
-RAMP_SECONDS = 2.0
-
-WARM_UP = Plan(50, 0)
-WARM_UP_STREAMS = 25
-WARM_UP_RAMP_SECONDS = 0.5
+STREAMS_PER_USER = 8
+"""Until the load generator's users are used up: as many live replies as one user may have by default."""
 
 
-@dataclass(frozen=True)
-class Case:
-    name: str
-    url: str
-    server: ListeningProcess
-    bearers: list[str] = field(default_factory=list)
-
-    def job(self, plan: Plan, streams: int) -> Job:
-        body = {"message": "hello", "model": name_of(plan)}
-        return Job(
-            url=self.url,
-            body={"type": "send", **body} if self.url.startswith("ws:") else body,
-            streams=streams,
-            tokens=plan.tokens,
-            ramp_seconds=RAMP_SECONDS if plan.rate else WARM_UP_RAMP_SECONDS,
-            bearers=self.bearers,
-        )
-
-
-def measure(cases: list[Case]) -> list[Figures]:
-    """In turns, so that a machine that slows down meanwhile slows down all of them."""
-    for case in cases:
-        problems = measurement.load(case.job(WARM_UP, WARM_UP_STREAMS)).problems
-        if problems:
-            raise SystemExit(f"{case.name}: {problems}")
-    runs: list[list[Run]] = [[] for _ in cases]
-    for number in range(REPEAT):
-        for case, its_runs in zip(cases, runs, strict=True):
-            run = measurement.measured(case.job(PACED, STREAMS), case.server.pid)
-            print(f"{case.name}, run {number + 1} of {REPEAT}: {run.cpu_us_per_token:.1f} µs a token", flush=True)
-            its_runs.append(run)
-    return [measurement.figures(case.name, its_runs) for case, its_runs in zip(cases, runs, strict=True)]
-
-
-def main() -> int:
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-benchmark-")))
-        port = free_port()
-        log = directory / "upstream.log"
-        stack.enter_context(ListeningProcess(["-m", "benchmarks.upstream", str(port)], port, HARNESS_CORE, log))
-        upstream = f"http://127.0.0.1:{port}/v1"
-
-        chat_server = ChatServer(directory, upstream, (name_of(PACED), name_of(WARM_UP)), SERVER)
-        chat_server.prepare()
-        server = stack.enter_context(chat_server.process())
-        relay = stack.enter_context(starlette_relay(directory, upstream))
-        bearers = chat_server.sign_in(server.port)
-        here = f"127.0.0.1:{server.port}"
-        *ours, peer = measure(
-            [
-                Case(f"ours over SSE, {SERVER}", f"http://{here}/api/v1/chat", server, bearers),
-                Case(f"ours over WebSocket, {SERVER}", f"ws://{here}/ws/chat/", server, bearers),
-                Case("Starlette + httpx relay", f"http://127.0.0.1:{relay.port}/chat", relay),
-            ]
-        )
-
-    results = collect(ours, peer)
-    results.save()
-    print(f"\n{results.table()}\n")
+def main(arguments: list[str]) -> int:
+    try:
+        asked = settings.from_environment(os.environ)
+        chosen = cases.chosen(arguments)
+        go = go_tools.build(asked.relays) if asked.relays else None
+        if asked.profile:
+            profiler.program(asked.profile)
+    except (ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    generator: Generator = GoLoad(go.load) if go and asked.load == "go" else PythonLoad()
+    results = run(chosen, asked, generator, go)
+    results.save(asked.results)
+    print(f"\n{results.conditions()}\n\n{results.tables()}\n", flush=True)
     for fault in results.faults():
         print(fault, file=sys.stderr)
-    print(msgspec.json.encode({figures.case: round(results.ratio(figures), 3) for figures in ours}).decode())
     return 1 if results.faults() else 0
 
 
+def run(chosen: list[Case], asked: Settings, generator: Generator, go: go_tools.GoTools | None) -> Results:
+    """Each case with fresh servers; a case that fails leaves the others their turn."""
+    outcomes: list[Outcome] = []
+    failures: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="chat-benchmark-") as name:
+        directory = Path(name)
+        workloads = [case.workload.as_asked(asked) for case in chosen]
+        users = min(generator.users, -(-max(workload.streams for workload in workloads) // STREAMS_PER_USER))
+        site = ChatSite(directory, asked.server, users)
+        for case, workload in zip(chosen, workloads, strict=True):
+            room = directory / case.name
+            room.mkdir()
+            case = Case(case.name, workload, case.entrants, case.measure)
+            try:
+                with Stage(room, asked, site, generator, go) as stage:
+                    outcomes.append(case.measure(stage, case))
+            except (CannotMeasure, RuntimeError) as error:
+                print(f"{case.name}: {error}", file=sys.stderr, flush=True)
+                failures.append(f"{case.name}: {error}")
+    return collect(outcomes, failures, asked.repeat, asked.load)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,39 +9,14 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 
 from benchmarks import sse_client, websocket_client
+from benchmarks.job import Job, Report
 from benchmarks.receipt import Receipt
-
-
-class Job(msgspec.Struct):
-    """`bearers` are the users' tokens, taken in turn; none for a server without accounts."""
-
-    url: str
-    body: dict[str, Any]
-    streams: int
-    tokens: int
-    ramp_seconds: float
-    bearers: list[str] = []
-    timeout_seconds: float = 120.0
-
-
-class Report(msgspec.Struct):
-    streams: int
-    good: int
-    tokens: int
-    events: int
-    first_token_ms_p50: float
-    first_token_ms_p99: float
-    delay_ms_p50: float
-    delay_ms_p99: float
-    seconds: float
-    problems: dict[str, int]
 
 
 async def run(job: Job) -> Report:
@@ -59,7 +34,7 @@ async def _stream(job: Job, number: int, starts: float) -> Receipt:
     address = urlsplit(job.url)
     assert address.hostname is not None
     assert address.port is not None
-    receipt = Receipt(job.tokens, time.monotonic())
+    receipt = Receipt(job.tokens, time.monotonic(), repeats=job.repeats)
     headers = {"Authorization": f"Bearer {job.bearers[number % len(job.bearers)]}"} if job.bearers else {}
     body = msgspec.json.encode(job.body)
 

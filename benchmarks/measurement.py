@@ -1,19 +1,15 @@
-"""One measured run: the load generator at work against a server, and what that cost the server's CPU."""
+"""One measured run: the load at work against a server, and what that cost the server. And the medians of several."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from statistics import median
-from typing import Any
 
 import msgspec
 
 from benchmarks import cpu_time
-from benchmarks.load import Job, Report
-from benchmarks.process import HARNESS_CORE, ROOT, tied_to
+from benchmarks.generators import Generator
+from benchmarks.job import Job, Report
 
 SETTLE_SECONDS = 1.0
 """Before the second reading: what a server still does for the replies after their last byte is part of the price."""
@@ -25,9 +21,11 @@ class Run(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """Of one case: the medians of its runs. `success`: the part of the streams that were without fault, in all runs."""
+    """Of one server in one case: the medians of its runs, times in ms, CPU in µs. `success`: the part of the streams
+    that were without fault, in all runs."""
 
     case: str
+    server: str
     streams: int
     cpu_us_per_token: float
     events_per_token: float
@@ -39,30 +37,20 @@ class Figures(msgspec.Struct):
     runs: list[Run]
 
 
-def load(job: Job) -> Report:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        cwd=ROOT,
-        input=msgspec.json.encode(job),
-        stdout=subprocess.PIPE,
-        preexec_fn=tied_to(HARNESS_CORE),
-        check=True,
-    )
-    return msgspec.json.decode(done.stdout, type=Report)
-
-
-def measured(job: Job, server: int) -> Run:
+def measured(generator: Generator, job: Job, server: int) -> Run:
+    """`server`: the id of its process."""
     before = cpu_time.seconds(server)
-    report = load(job)
+    report = generator.begin(job).report()
     time.sleep(SETTLE_SECONDS)
     spent = cpu_time.seconds(server) - before
     return Run(cpu_us_per_token=round(spent * 1e6 / max(report.tokens, 1), 2), load=report)
 
 
-def figures(case: str, runs: list[Run]) -> Figures:
+def figures(case: str, server: str, runs: list[Run]) -> Figures:
     reports = [run.load for run in runs]
     return Figures(
         case=case,
+        server=server,
         streams=reports[0].streams,
         cpu_us_per_token=median(run.cpu_us_per_token for run in runs),
         events_per_token=round(median(report.events / max(report.tokens, 1) for report in reports), 2),
@@ -73,13 +61,3 @@ def figures(case: str, runs: list[Run]) -> Figures:
         success=sum(report.good for report in reports) / sum(report.streams for report in reports),
         runs=runs,
     )
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "cores": os.cpu_count(),
-        "tied": tied_to(HARNESS_CORE) is not None,
-        "python": sys.version.split()[0],
-        "kernel": os.uname().release,
-    }

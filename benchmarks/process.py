@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,12 +18,22 @@ STOP_SECONDS = 30.0
 SERVER_CORE, HARNESS_CORE = 0, 1
 
 
-def tied_to(core: int) -> Callable[[], None] | None:
-    """For `preexec_fn`: with one core, or with this one forbidden, nothing is tied."""
-    allowed = os.sched_getaffinity(0)
-    if not {SERVER_CORE, HARNESS_CORE} <= allowed:
-        return None
-    return lambda: os.sched_setaffinity(0, {core})
+def cores_are_there() -> bool:
+    """With one core, or with one of these forbidden, nothing is tied."""
+    return {SERVER_CORE, HARNESS_CORE} <= os.sched_getaffinity(0)
+
+
+def on_core(core: int) -> Callable[[], None]:
+    """For `preexec_fn`: ties the process to the core, and lets it open as many files as it may."""
+    tied = cores_are_there()
+
+    def prepare() -> None:
+        if tied:
+            os.sched_setaffinity(0, {core})
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two thousand streams are four thousand sockets
+
+    return prepare
 
 
 def free_port() -> int:
@@ -34,13 +44,13 @@ def free_port() -> int:
 
 
 class ListeningProcess:
-    """Python with `arguments`; as a context it is there, and listening, inside."""
+    """As a context it is there, and listening on `port` of 127.0.0.1, inside."""
 
     def __init__(
-        self, arguments: list[str], port: int, core: int, log: Path, environment: Mapping[str, str] | None = None
+        self, command: list[str], port: int, core: int, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         self.port = port
-        self._command = [sys.executable, *arguments]
+        self._command = command
         self._core = core
         self._log = log
         self._environment = {**os.environ, **(environment or {})}
@@ -58,7 +68,7 @@ class ListeningProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=tied_to(self._core),
+                preexec_fn=on_core(self._core),
             )
         try:
             self._wait_until_it_listens()

@@ -12,20 +12,24 @@ class _Event(msgspec.Struct, gc=False):
     """An event's data, or a frame; what it does not have stays at its default."""
 
     delta: str = ""
+    content: str = ""
     isFinal: bool = False
     text: str | None = None
     type: str = ""
     error: Any = None
 
 
+DONE = b"[DONE]"
 _decode = msgspec.json.Decoder(_Event).decode
 
 
 class Receipt:
-    """Fed with the JSON of each event. `problem` stays None on a stream without fault."""
+    """Fed with the data of each event. `problem` stays None on a stream without fault. Without `repeats`, the last
+    event is `[DONE]`, and an event's text is its `content`: the Go relay's way."""
 
-    def __init__(self, tokens: int, opened: float) -> None:
+    def __init__(self, tokens: int, opened: float, *, repeats: bool = True) -> None:
         self._tokens = tokens
+        self._repeats = repeats
         self._opened = opened
         self._pieces: list[str] = []
         self._last = 0
@@ -37,13 +41,16 @@ class Receipt:
         self.delays_ms: list[float] = []
 
     def take(self, data: bytes | str) -> None:
+        if not self._repeats and data == DONE:
+            self._end(None)
+            return
         event = _decode(data)
         if event.error is not None:
             self.fail(f"the server says {event.error!r}")
         elif event.isFinal:
             self._end(event.text)
-        elif event.delta:
-            self._text(event.delta)
+        elif text := event.delta or event.content:
+            self._text(text)
 
     def fail(self, problem: str) -> None:
         """Only the first problem is kept: the others follow from it."""
@@ -77,5 +84,5 @@ class Receipt:
         if self.final:
             self.fail("it ended twice")
         self.final = True
-        if text != "".join(self._pieces):
+        if self._repeats and text != "".join(self._pieces):
             self.fail("the whole text at the end is not what had come")

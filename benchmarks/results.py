@@ -1,76 +1,70 @@
-"""The table, the verdict, and the files that keep both."""
+"""The verdict, and the files that keep a run: latest.json, latest.md and latest.svg."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from benchmarks.measurement import Figures, machine
-
-DIRECTORY = Path(__file__).resolve().parent / "results"
-
-RATIO_ALLOWED = 0.5
-"""Of the peer's CPU per token: this project's server has to come by with half."""
+from benchmarks import chart, limits, tables
+from benchmarks.case import Outcome, Quantity
+from benchmarks.machine import machine
+from benchmarks.measurement import Figures
+from benchmarks.ratios import ratios
 
 
 class Results(msgspec.Struct):
-    """`peer` is what the others are divided by."""
+    """`failures`: sentences about the cases that could not be measured."""
 
     at: str
-    machine: dict[str, Any]
-    ours: list[Figures]
-    peer: Figures
-
-    def ratio(self, figures: Figures) -> float:
-        return figures.cpu_us_per_token / self.peer.cpu_us_per_token
+    machine: dict[str, str]
+    repeat: int
+    load: str
+    figures: list[Figures]
+    quantities: list[Quantity]
+    failures: list[str]
 
     def faults(self) -> list[str]:
         """Why this run is no success; empty where it is one."""
-        found = [
-            f"{figures.case}: {self.ratio(figures):.2f} of the peer's CPU per token, {RATIO_ALLOWED} is allowed"
-            for figures in self.ours
-            if self.ratio(figures) > RATIO_ALLOWED
-        ]
-        for figures in (*self.ours, self.peer):
+        found = [*self.failures, *limits.exceeded(self.quantities)]
+        for figures in self.figures:
             problems = {problem for run in figures.runs for problem in run.load.problems}
-            if problems:
-                found.append(
-                    f"{figures.case}: {figures.success:.1%} of the streams good; {'; '.join(sorted(problems))}"
-                )
+            if problems or figures.success < 1:
+                words = f"{figures.case}, {figures.server}: {figures.success:.1%} of the streams good"
+                found.append("; ".join([words, *sorted(problems)]))
         return found
 
-    def table(self) -> str:
-        lines = [
-            "| Server | Streams | CPU, µs per token | Ratio | Events per token | First token p50 / p99, ms "
-            "| Delay p50 / p99, ms | Streams without fault |",
-            "|---|---|---|---|---|---|---|---|",
-        ]
-        for figures in (*self.ours, self.peer):
-            cells = (
-                figures.case,
-                str(figures.streams),
-                f"{figures.cpu_us_per_token:.1f}",
-                "1" if figures is self.peer else f"{self.ratio(figures):.2f}",
-                f"{figures.events_per_token:.2f}",
-                f"{figures.first_token_ms_p50:.0f} / {figures.first_token_ms_p99:.0f}",
-                f"{figures.delay_ms_p50:.0f} / {figures.delay_ms_p99:.0f}",
-                f"{figures.success:.1%}",
-            )
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join(lines)
+    def conditions(self) -> str:
+        words = f"medians of {self.repeat} runs" if self.repeat > 1 else "one run"
+        named = ", ".join(f"{name} {value}" for name, value in self.machine.items())
+        return f"{self.at}; {words}; load generator {self.load}; {named}"
 
-    def save(self) -> None:
-        DIRECTORY.mkdir(exist_ok=True)
-        (DIRECTORY / "latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
-        runs = len(self.peer.runs)
-        words = f"{self.at}; medians of {runs} run{'s' if runs > 1 else ''}; " + ", ".join(
-            f"{name} {value}" for name, value in self.machine.items()
-        )
-        (DIRECTORY / "latest.md").write_text(f"{words}\n\n{self.table()}\n")
+    def tables(self) -> str:
+        parts = []
+        if self.figures:
+            parts.append(tables.of_figures(self.figures, self.quantities))
+        if self.quantities:
+            parts.append(tables.of_quantities(self.quantities))
+        return "\n\n".join(parts)
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        faults = "".join(f"- {fault}\n" for fault in self.faults())
+        (directory / "latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
+        (directory / "latest.md").write_text(f"{self.conditions()}\n\n{self.tables()}\n" + (faults and f"\n{faults}"))
+        (directory / "latest.svg").write_text(chart.svg(self.figures, self.conditions()))
 
 
-def collect(ours: list[Figures], peer: Figures) -> Results:
-    return Results(at=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine(), ours=ours, peer=peer)
+def collect(outcomes: list[Outcome], failures: list[str], repeat: int, load: str) -> Results:
+    figures = [each for outcome in outcomes for each in outcome.figures]
+    quantities = [*ratios(figures), *(each for outcome in outcomes for each in outcome.quantities)]
+    return Results(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        repeat=repeat,
+        load=load,
+        figures=figures,
+        quantities=quantities,
+        failures=failures,
+    )

@@ -1,6 +1,8 @@
 """An AI that costs next to nothing: an OpenAI-compatible event stream whose tokens say when they were sent.
 
-    python -m benchmarks.upstream PORT
+    python -m benchmarks.upstream PORT [CERTIFICATE KEY]
+
+With a certificate and its key it speaks TLS.
 
 Each token's text is `t<unix micros> `, rising strictly within a stream, so that a client sees loss, repetition,
 disorder and delay in the text alone.
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import ssl
 import sys
 import time
 from typing import cast
@@ -108,8 +111,11 @@ class Connection(asyncio.Protocol):
         self._left = self._plan.tokens
         self._before, self._after = _framed(self._chunk, b'{"content":"t', b' "}')
         self._transport.write(HEAD + _whole(self._chunk, b'{"role":"assistant","content":""}', b"null"))
+        loop = asyncio.get_running_loop()
         if self._plan.rate:
-            self._metronome.at(asyncio.get_running_loop().time(), self)
+            self._metronome.at(loop.time() + self._plan.held_seconds, self)
+        elif self._plan.held_seconds:
+            loop.call_later(self._plan.held_seconds, self._burst)
         else:
             self._burst()
 
@@ -190,13 +196,18 @@ def _chunked(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, certificate: list[str]) -> None:
+    """`certificate`: the files of the certificate and of its key, or nothing."""
+    tls = None
+    if certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*certificate)
     metronome = Metronome()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(metronome), "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(lambda: Connection(metronome), "127.0.0.1", port, backlog=4096, ssl=tls)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2:]))

@@ -23,7 +23,9 @@ UPSTREAM = os.environ["UPSTREAM_URL"]
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     limits = httpx.Limits(max_connections=None)  # httpx's own limit would keep the 101st stream waiting
-    async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:
+    # Made by httpx itself: it reads SSL_CERT_FILE, which a client without `trust_env` (for proxies) would not.
+    tls = httpx.create_ssl_context()
+    async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False, verify=tls) as client:
         app.state.client = client
         yield
 
