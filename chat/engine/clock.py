@@ -44,13 +44,14 @@ class Clock:
         self._held: list[StreamPace] = []
         self._dirty: list[Flushable] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._due = 0.0
         self._flush_planned = False
 
     def hold(self, pace: StreamPace) -> None:
         self._held.append(pace)
         if self._timer is None:
-            loop = asyncio.get_running_loop()
+            loop = self._running_loop()
             self._due = max(self._due + self.interval, loop.time())
             self._timer = loop.call_at(self._due, self._tick, loop)
 
@@ -59,12 +60,18 @@ class Clock:
         self._dirty.append(flushable)
         if not self._flush_planned:
             self._flush_planned = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._running_loop().call_soon(self._flush)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Kept: asking for it costs a system call."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -82,7 +89,7 @@ class Clock:
 
     def _flush(self) -> None:
         self._flush_planned = False
-        self.now = asyncio.get_running_loop().time()
+        self.now = self._running_loop().time()
         dirty, self._dirty = self._dirty, []
         for flushable in dirty:
             flushable.flush()

@@ -152,7 +152,8 @@ class Producer:
         self._flush_planned = False
         if self._reading and self.paused_since is None:
             now = self._clock.now
-            self._longest_gap = max(self._longest_gap, now - self._last_event)
+            if now - self._last_event > self._longest_gap:
+                self._longest_gap = now - self._last_event
             self._last_event = now
             self._log_pending()
 

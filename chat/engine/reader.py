@@ -52,9 +52,6 @@ class _Cursor:
         self.prefix = prefix
         self.replay = replay
 
-    def at_its_end(self) -> bool:
-        return self.stream is None or self.stream.ended_at is not None
-
 
 class Reader:
     """Made by `Readers.open`. `drop` is called, once, when the client has taken nothing for too long. `write`, where it
@@ -126,23 +123,34 @@ class Reader:
     def write_now(self, now: float) -> None:
         """Writes what is new in the serving task's place, while that waits; an end is left to it."""
         self._write_planned = False
-        if self._waiter is None or self._waiter.done():
+        waiter = self._waiter
+        if waiter is None or waiter.done():
             return  # the task has been woken meanwhile, and takes it itself
-        if self.write is None or any(cursor.at_its_end() for cursor in self._cursors.values()):
-            self._rouse()
-            return
         self._awake = False
         try:
-            deliveries = self._take_all()
+            deliveries = self._take_live()
             if deliveries:
+                assert self.write is not None, "a write was planned"
                 self._begun = Begun.step(self.write(deliveries))
         except Exception as error:
             self._write_failure = error
         self.quiet_since = now
         if self._begun is not None:
             self.writing_since = now
-        if self._begun is not None or self._write_failure is not None or self._awake:
-            self._rouse()
+        elif not self._awake and self._write_failure is None:
+            return
+        self._rouse()
+
+    def _take_live(self) -> list[Delivery]:
+        """Of the streams that go on; the others are still to be taken."""
+        deliveries: list[Delivery] = []
+        for generation, cursor in self._cursors.items():
+            stream = cursor.stream
+            if stream is None or stream.ended_at is not None:
+                self._awake = True
+            elif (delivery := self._take(generation, cursor)) is not None:
+                deliveries.append(delivery)
+        return deliveries
 
     async def _finish_write(self) -> None:
         """What `write_now` has begun, or its failure."""
@@ -183,19 +191,18 @@ class Reader:
         ]
 
     def _take(self, generation: str, cursor: _Cursor) -> Delivery | None:
-        entries, cursor.prefix = cursor.prefix, []
         stream = cursor.stream
         if stream is None:
             del self._cursors[generation]
-            return Delivery(generation, entries, True, cursor.replay)
-        if not stream.holds_all_after(cursor.seq):
+            return Delivery(generation, cursor.prefix, True, cursor.replay)
+        if cursor.seq < stream.first - 1:
             raise ReaderDropped
-        tail = stream.after(cursor.seq, BATCH_BYTES)
-        if tail:
-            cursor.seq = tail[-1].seq
-            entries = entries + tail if entries else tail
-        at_end = cursor.seq >= stream.last
-        if not at_end:
+        entries = stream.after(cursor.seq, BATCH_BYTES)
+        if entries:
+            cursor.seq = entries[-1].seq
+        if cursor.prefix:
+            entries, cursor.prefix = cursor.prefix + entries, []
+        if cursor.seq < stream.last:
             self._awake = True
         elif stream.ended_at is not None:
             self.unfollow(generation)
@@ -248,10 +255,12 @@ class Readers:
         self._stall_seconds = stall_seconds
         self._readers: set[Reader] = set()
         self._to_write: list[Reader] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
 
     def open(self, drop: Callable[[], None], transport: str = "none") -> Reader:
         """`transport` is what it is counted under."""
+        self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call
         reader = Reader(drop, transport, self._write_soon)
         self._readers.add(reader)
         return reader
@@ -262,11 +271,13 @@ class Readers:
 
     def _write_soon(self, reader: Reader) -> None:
         if not self._to_write:
-            asyncio.get_running_loop().call_soon(self._write_all)
+            assert self._loop is not None, "there is a reader"
+            self._loop.call_soon(self._write_all)
         self._to_write.append(reader)
 
     def _write_all(self) -> None:
-        now = asyncio.get_running_loop().time()
+        assert self._loop is not None, "there is a reader"
+        now = self._loop.time()
         readers, self._to_write = self._to_write, []
         for reader in readers:
             reader.write_now(now)

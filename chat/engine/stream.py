@@ -55,7 +55,7 @@ class Stream:
         start = seq + 1 - self.first
         assert start >= 0, "the cursor is older than what is held"
         entries = self.entries[start:]
-        if len(entries) > 1:
+        if len(entries) > 1 and self.bytes > max_bytes:
             size = 0
             for count, entry in enumerate(entries):
                 size += len(entry.data)

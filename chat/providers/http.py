@@ -170,6 +170,8 @@ class _Exchange(httpx.AsyncByteStream):
 
     def _parse(self, data: bytes) -> bool:
         self._feed_parser(data)
+        if len(self._body) == 1 and not self._complete and self._failure is None:
+            return self._take(self._body.pop())
         return self._pass_on()
 
     async def _feed(self) -> bool:

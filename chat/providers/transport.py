@@ -28,6 +28,12 @@ TICK_BYTES = 256 * 1024
 """… up to so many, five megabytes a second, so that one flood leaves the loop to the others."""
 
 
+_BUFFER = bytearray(FULL_READ)
+_VIEW = memoryview(_BUFFER)
+_INTO = (_BUFFER,)
+"""Every read goes through one buffer: an allocation of the whole size for each would cost more than the copy."""
+
+
 class ConnectionDied(OSError):
     """The connection was reset, or the machine beyond it is gone."""
 
@@ -181,7 +187,7 @@ class PacedConnection(asyncio.Protocol):
         """Reads the socket itself, which the event loop has left alone since the last read."""
         while not self._reading and self._fd >= 0:
             try:
-                data = os.read(self._fd, FULL_READ)
+                size = os.readv(self._fd, _INTO)
             except BlockingIOError:
                 self._read_on_arrival()
                 return
@@ -190,10 +196,10 @@ class PacedConnection(asyncio.Protocol):
                 self._failure = error
                 self._read_on_arrival()
                 return
-            if not data:
+            if not size:
                 self._read_on_arrival()
                 return
-            if not self._take(data):
+            if not self._take(bytes(_VIEW[:size])):
                 return
 
     def _read_on_arrival(self) -> None:

@@ -75,9 +75,18 @@ def accept_send(
         conversation = _create_conversation(user, text, answerer, now)
     else:
         _touch_conversation(user, conversation, answerer, now, messages=2)
-    question = Message(conversation_id=conversation, parent_id=parent, role=Role.USER, text=text, created_at=now)
-    insert(question, DEFAULT_DB_ALIAS)
-    return _begin(user, conversation, question.id, None, answerer, key, request, now)
+    question = new_id()
+    insert(
+        Message,
+        DEFAULT_DB_ALIAS,
+        id=question,
+        conversation_id=conversation,
+        parent_id=parent,
+        role=Role.USER.value,
+        text=text,
+        created_at=now,
+    )
+    return _begin(user, conversation, question, None, answerer, key, request, now)
 
 
 def accept_sibling(
@@ -126,7 +135,11 @@ def _known(user: uuid.UUID, key: str | None, request: str) -> Accepted | None:
 
 
 def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: datetime) -> uuid.UUID:
-    conversation = Conversation(
+    conversation = new_id()
+    insert(
+        Conversation,
+        DEFAULT_DB_ALIAS,
+        id=conversation,
         user_id=user,
         title=title_of(text),
         provider=answerer.provider,
@@ -136,8 +149,7 @@ def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: da
         created_at=now,
         updated_at=now,
     )
-    insert(conversation, DEFAULT_DB_ALIAS)
-    return conversation.id
+    return conversation
 
 
 def _touch_conversation(
@@ -165,23 +177,30 @@ def _begin(
 ) -> Accepted:
     generation_id = new_id()
     if answer is None:
-        answer = Message(
+        answer_id, text_offset, reasoning_offset = new_id(), 0, 0
+        insert(
+            Message,
+            DEFAULT_DB_ALIAS,
+            id=answer_id,
             conversation_id=conversation,
             parent_id=question,
-            role=Role.ASSISTANT,
+            role=Role.ASSISTANT.value,
             status=Status.QUEUED.value,
             latest_generation=generation_id,
             created_at=now,
         )
-        insert(answer, DEFAULT_DB_ALIAS)
     else:
+        answer_id, text_offset, reasoning_offset = answer.id, len(answer.text), len(answer.reasoning)
         answer.status, answer.latest_generation = Status.QUEUED.value, generation_id
         answer.save(update_fields=["status", "latest_generation"])
-    generation = Generation(
+    epoch = 1
+    insert(
+        Generation,
+        DEFAULT_DB_ALIAS,
         id=generation_id,
         user_id=user,
         conversation_id=conversation,
-        message_id=answer.id,
+        message_id=answer_id,
         user_message_id=question,
         provider=answerer.provider,
         model=answerer.model,
@@ -191,14 +210,23 @@ def _begin(
         seq=1,
         owner=answerer.worker,
         heartbeat=now,
-        text_offset=len(answer.text),
-        reasoning_offset=len(answer.reasoning),
+        epoch=epoch,
+        text_offset=text_offset,
+        reasoning_offset=reasoning_offset,
         key=key,
         request_digest=request if key is not None else "",
         created_at=now,
     )
-    insert(generation, DEFAULT_DB_ALIAS)
-    return Accepted(_start(generation), generation.epoch, False)
+    start = StartData(
+        str(generation_id),
+        str(conversation),
+        None if question is None else str(question),
+        str(answer_id),
+        answerer.provider,
+        answerer.model,
+        answerer.upstream,
+    )
+    return Accepted(start, epoch, False)
 
 
 def _start(generation: Generation) -> StartData:

@@ -1,22 +1,39 @@
 """Plain SQL for the few writes that every reply costs: the ORM builds each statement anew, which takes longer than the
-database does. Names and values still go through the model's fields, so that both databases get what they want."""
+database does. Names and values still come from the model's fields, so that both databases get what they want."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+Convert = Callable[[Any, BaseDatabaseWrapper], Any]
 
 
-def insert(instance: models.Model, using: str) -> None:
-    """A new row. No signals, no refresh."""
+class _Column(NamedTuple):
+    """A column of an insert: the attribute that fills it, what fills it otherwise, and how it goes to the database;
+    without `convert`, as it is."""
+
+    attribute: str
+    default: Callable[[], Any]
+    convert: Convert | None
+
+
+def insert(model: type[models.Model], using: str, /, **values: Any) -> None:
+    """A new row of these attributes (`user_id`, not `user`), the fields' defaults for the others. No signals."""
     connection = connections[using]
-    fields = type(instance)._meta.concrete_fields
-    values = [field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields]
+    prepared = []
+    for attribute, default, convert in _columns(model):
+        value = values.pop(attribute) if attribute in values else default()
+        prepared.append(value if convert is None or value is None else convert(value, connection))
+    assert not values, f"no columns: {sorted(values)}"
     with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(type(instance), using), values)
+        cursor.execute(_insert_sql(model, using), prepared)
 
 
 def update_returning(
@@ -41,6 +58,32 @@ def update_returning(
         cursor.execute(_update_sql(model, using, tuple(values), where, returning), [*prepared, *where_values])
         row: tuple[Any, ...] | None = cursor.fetchone()
     return row
+
+
+@cache
+def _columns(model: type[models.Model]) -> tuple[_Column, ...]:
+    return tuple(_Column(field.attname, field.get_default, _convert(field)) for field in model._meta.concrete_fields)
+
+
+def _convert(field: models.Field[Any, Any]) -> Convert | None:
+    """Text and numbers are the database's too. For the commonest of the others, what their fields do in the end."""
+    while isinstance(field, models.ForeignKey):
+        field = field.target_field
+    if isinstance(field, models.CharField | models.TextField | models.IntegerField | models.BooleanField):
+        return None
+    if isinstance(field, models.UUIDField):
+        return _uuid
+    if isinstance(field, models.DateTimeField):
+        return _moment
+    return field.get_db_prep_save
+
+
+def _uuid(value: uuid.UUID, connection: BaseDatabaseWrapper) -> Any:
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+def _moment(value: datetime, connection: BaseDatabaseWrapper) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
 
 
 @cache

@@ -7,7 +7,7 @@ Django has let go of the request, so that a stream holds no thread and no databa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,7 +81,10 @@ async def _refuse(error: RequestError, send: Send) -> None:
 
 async def _serve(reader: Reader, send: Send) -> None:
     async def write(deliveries: list[Delivery], last: bool = False) -> None:
-        await _write(_encode(deliveries), last, reader, send)
+        body = _encode(deliveries)
+        if len(body) > WRITE_BYTES:
+            body = await _write_pieces(body, reader, send)
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
 
     reader.write = write
     while True:
@@ -95,22 +98,25 @@ async def _serve(reader: Reader, send: Send) -> None:
         if deliveries:
             await write(deliveries, last)
         else:
-            await _write(_ping(), False, reader, send)
+            await send({"type": "http.response.body", "body": _ping(), "more_body": True})
         if last:
             return
 
 
-async def _write(body: bytes, last: bool, reader: Reader, send: Send) -> None:
+async def _write_pieces(body: bytes, reader: Reader, send: Send) -> bytes:
+    """Writes it up to its last piece, which it returns."""
     start = 0
     while len(body) - start > WRITE_BYTES:
         piece = body[start : start + WRITE_BYTES]
         await send({"type": "http.response.body", "body": piece, "more_body": True})
         reader.progress()
         start += WRITE_BYTES
-    await send({"type": "http.response.body", "body": body[start:] if start else body, "more_body": not last})
+    return body[start:]
 
 
-def _encode(deliveries: Iterable[Delivery]) -> bytes:
+def _encode(deliveries: list[Delivery]) -> bytes:
+    if len(deliveries) == 1 and len(deliveries[0].entries) == 1:
+        return encode_event(*deliveries[0].entries[0])
     return b"".join(
         [encode_event(entry.seq, entry.event, entry.data) for delivery in deliveries for entry in delivery.entries]
     )

@@ -92,9 +92,14 @@ class SSEDecoder:
 
     def _read(self, lines: list[bytes]) -> list[RawEvent]:
         events: list[RawEvent] = []
-        max_line, data = self._max_line, self._data
+        max_line, max_event, data = self._max_line, self._max_event, self._data
         for line in lines:
-            if not line:
+            if line.startswith(b"data: ") and len(line) <= max_line:
+                self._data_size += len(line) - 5
+                if self._data_size > max_event:
+                    raise SSELimitExceeded(f"an event of more than {max_event} bytes")
+                data.append(line[6:])
+            elif not line:
                 if data:
                     whole = data[0] if len(data) == 1 else b"\n".join(data)
                     events.append((self._event, whole, self._id, self._retry))
@@ -104,8 +109,6 @@ class SSEDecoder:
                 self._retry = None
             elif len(line) > max_line:
                 raise SSELimitExceeded(f"a line of {len(line)} bytes")
-            elif line.startswith(b"data: "):
-                self._add_data(line[6:])
             else:
                 self._read_field(line)
         return events
