@@ -135,11 +135,9 @@ class Reader:
         except Exception as error:
             self._write_failure = error
         self.quiet_since = now
-        if self._begun is not None:
-            self.writing_since = now
-        elif not self._awake and self._write_failure is None:
-            return
-        self._rouse()
+        self.writing_since = None if self._begun is None else now
+        if self._begun is not None or self._write_failure is not None or self._awake:
+            self._rouse()
 
     def _take_live(self) -> list[Delivery]:
         """Of the streams that go on; the others are still to be taken."""

@@ -240,10 +240,12 @@ def _head(request: httpx.Request, body_size: int) -> bytes:
         (b"Content-Length", b"%d" % body_size),
     ]
     lines += [name + b": " + value for name, value in headers]
+    head = b"\r\n".join(lines)
     # A line end inside a header, say in a key that was pasted with one, would make two headers of it.
-    if any(character in line for line in lines for character in (b"\r", b"\n", b"\0")):
+    ends = len(lines) - 1
+    if head.count(b"\r") != ends or head.count(b"\n") != ends or b"\0" in head:
         raise httpx.LocalProtocolError("a header of the request holds a line end")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    return head + b"\r\n\r\n"
 
 
 @asynccontextmanager

@@ -98,8 +98,10 @@ class OpenAIChat(Provider):
         self.timeouts = timeouts
         self.retries = retries
         self.fallback = fallback
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._api_key = api_key
+        self._url = httpx.URL(f"{base_url.rstrip('/')}/chat/completions")
+        self._headers = [(b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream")]
+        if api_key is not None:
+            self._headers.append((b"Authorization", b"Bearer " + api_key.encode()))
         self._stop_mark = stop_mark
         self._http = http
 
@@ -130,13 +132,10 @@ class OpenAIChat(Provider):
                 body[name] = value
         if request.user:
             body["user"] = request.user
-        headers = {b"Content-Type": b"application/json", b"Accept": b"text/event-stream"}
-        if self._api_key is not None:
-            headers[b"Authorization"] = b"Bearer " + self._api_key.encode()
         return httpx.Request(
             "POST",
             self._url,
-            headers=headers,
+            headers=self._headers,
             content=msgspec.json.encode(body),
             extensions={"pace": request.pace, "timeout": {"connect": self.timeouts.connect}},
         )

@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from chat import runtime
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
-from chat.services import nudges
 from chat.services.identity import Identity
 from chat.services.requests import parse_send
 from chat.services.sending import Author
@@ -63,8 +62,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         self.identity = identity
         self._author = Author(identity.user, identity.language or self._language, self.channel_name)
-        self._group = nudges.group(identity.user)
-        await self.channel_layer.group_add(self._group, self.channel_name)
+        await self._runtime.nudges.join(identity.user, self.channel_name)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
 
@@ -229,7 +227,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._reader is None:
             return
         self._runtime.readers.close(self._reader)
-        await self.channel_layer.group_discard(self._group, self.channel_name)
+        await self._runtime.nudges.leave(self.identity.user, self.channel_name)
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
