@@ -5,7 +5,7 @@ E002 SQLite while Redis is another machine  E007 a duration that is not positive
 E003 DEBUG with a public host               E008 a weak SECRET_KEY with a public host
 E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here, with a public host
 E005 a word that is none of its choices     W002 SQLite together with Redis
-                                            W003 a public host whose cookies may travel unencrypted
+E009 metrics that nobody could be shown     W003 a public host whose cookies may travel unencrypted
 """
 
 from __future__ import annotations
@@ -114,10 +114,31 @@ def check_words(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage
     if settings.CHAT_ON_DISCONNECT not in ("continue", "stop"):
         words = f"CHAT_ON_DISCONNECT={settings.CHAT_ON_DISCONNECT!r} is neither `continue` nor `stop`."
         found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
+    if settings.CHAT_METRICS not in ("on", "off"):
+        words = f"CHAT_METRICS={settings.CHAT_METRICS!r} is neither `on` nor `off`."
+        found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
     if settings.REDIS_URL and urlsplit(settings.REDIS_URL).scheme not in ("redis", "rediss", "unix"):
         # The value may hold a password: it is not shown.
         words = "REDIS_URL is not the address of a Redis."
         found.append(Error(words, hint="Such as redis://127.0.0.1:6379/0.", id="chat.E006"))
+    return found
+
+
+def check_metrics(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    if settings.CHAT_METRICS == "off":
+        return []
+    found: list[CheckMessage] = []
+    for network in settings.CHAT_METRICS_ALLOW:
+        try:
+            ipaddress.ip_network(network.strip(), strict=False)
+        except ValueError:
+            words = f"CHAT_METRICS_ALLOW: {network!r} is no address and no network."
+            found.append(Error(words, hint="Such as 127.0.0.1,::1,10.0.0.0/8.", id="chat.E009"))
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if directory is not None and not (os.path.isdir(directory) and os.access(directory, os.W_OK)):
+        words = f"PROMETHEUS_MULTIPROC_DIR={directory!r} is no directory that can be written."
+        hint = "Make it, empty, before the server starts; or unset it where there is one process."
+        found.append(Error(words, hint=hint, id="chat.E009"))
     return found
 
 
@@ -169,6 +190,7 @@ ALL = (
     check_debug,
     check_providers_file,
     check_words,
+    check_metrics,
     check_durations,
     check_secret_key,
     check_cookies,

@@ -16,6 +16,7 @@ from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
 from chat.engine.memory_log import MemoryLog
 from chat.engine.reader import Readers
+from chat.metrics import Metrics
 from chat.observation import Observers, Sample
 from chat.providers.registry import Registry, usual_declarations
 from chat.services.conversations import Conversations
@@ -62,7 +63,8 @@ class Runtime:
         self._clock = Clock(
             settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
         )
-        self.observer = Observers([])
+        self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
+        self.observer = Observers([one for one in (self.metrics,) if one is not None])
         self.engine = Engine(
             log=self._log,
             clock=self._clock,
@@ -96,6 +98,10 @@ class Runtime:
             if self.started:
                 return
             self.registry = await self._build_registry()
+            if self.metrics is not None:
+                for provider in self.registry.providers.values():
+                    for model in provider.models:
+                        self.metrics.expect(provider.id, model.id)
             self.sending = Sending(
                 engine=self.engine,
                 database=self.database,
@@ -137,6 +143,8 @@ class Runtime:
         await self.registry.aclose()
         await self._demonstration.aclose()
         await asyncio.to_thread(self.database.close)
+        if self.metrics is not None:
+            self.metrics.close()
 
     async def _sample_forever(self) -> None:
         loop = asyncio.get_running_loop()

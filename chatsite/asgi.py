@@ -23,7 +23,7 @@ from chatsite.draining import drain_on_sigterm
 api = ApiHandler()
 sockets = URLRouter(websocket_urlpatterns)
 
-API_PREFIXES = ("/api/", "/v1/", "/healthz", "/readyz")
+API_PREFIXES = ("/api/", "/v1/", "/healthz", "/readyz", "/metrics")
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]

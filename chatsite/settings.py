@@ -230,6 +230,11 @@ CHAT_DISCONNECT_GRACE_SECONDS = seconds("CHAT_DISCONNECT_GRACE_SECONDS", 30)  # 
 CHAT_PROVIDERS_FILE = env.str("CHAT_PROVIDERS_FILE", default="")
 DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES
 
+# Metrics
+
+CHAT_METRICS = env.str("CHAT_METRICS", default="on")  # or `off`
+CHAT_METRICS_ALLOW: list[str] = env.list("CHAT_METRICS_ALLOW", default=["127.0.0.1", "::1"])  # who may read them
+
 # Logs
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DEBUG else "json")

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from chat.api.router import api
 from chat.pages import operations
+from chat.pages.metrics import metrics
 
 urlpatterns = [
     path("", include("chat.pages.urls")),
@@ -17,4 +18,5 @@ urlpatterns = [
     path("swagger/", RedirectView.as_view(url="/api/docs")),
     path("healthz", operations.healthz),
     path("readyz", operations.readyz),
+    path("metrics", metrics),
 ]
