@@ -15,6 +15,7 @@ import httptools
 import httpx
 
 from chat.providers.base import Pace, Unpaced
+from chat.providers.tls import SessionCache
 from chat.providers.transport import ConnectionDied, PacedConnection
 
 MAX_HEAD = 64 * 1024
@@ -64,7 +65,7 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
+        self._tls = None if tls is None else SessionCache(tls)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         pace: Pace = request.extensions.get("pace") or Unpaced()
@@ -84,16 +85,16 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
     async def _connect(self, url: httpx.URL, pace: Pace, seconds: float) -> PacedConnection:
         if url.scheme not in _PORTS:
             raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https")
-        tls = self._tls_context() if url.scheme == "https" else None
+        tls = self._sessions() if url.scheme == "https" else None
         port = url.port or _PORTS[url.scheme]
         try:
             return await PacedConnection.connect(url.host, port, tls=tls, pace=pace, timeout=seconds)
         except (OSError, UnicodeError) as error:
             raise _as_httpx(error) from error
 
-    def _tls_context(self) -> ssl.SSLContext:
+    def _sessions(self) -> SessionCache:
         if self._tls is None:
-            self._tls = httpx.create_ssl_context()
+            self._tls = SessionCache(httpx.create_ssl_context())
         return self._tls
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import cast
 
 from chat.providers.base import Pace
+from chat.providers.tls import SessionCache, TlsClient
 
 UNREAD_LIMIT = 1 << 20
 """Bytes a connection may hold unread (1 MiB): a paused generation then leaves the rest in the kernel."""
@@ -45,8 +46,10 @@ Sink = Callable[[bytes], bool]
 class PacedConnection(asyncio.Protocol):
     """One connection. Use `connect`, then `write`; `read` until it returns b"", or `pour`; and `aclose`."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, tls: TlsClient | None = None) -> None:
         self._pace = pace
+        self._tls = tls
+        self._secure = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._fd = -1
@@ -63,19 +66,24 @@ class PacedConnection(asyncio.Protocol):
 
     @classmethod
     async def connect(
-        cls, host: str, port: int, *, tls: ssl.SSLContext | None, pace: Pace, timeout: float
+        cls, host: str, port: int, *, tls: SessionCache | None, pace: Pace, timeout: float
     ) -> PacedConnection:
         """Raises TimeoutError after `timeout` seconds, OSError (ssl.SSLError is one) when it is refused."""
         loop = asyncio.get_running_loop()
+        client = None if tls is None else TlsClient(tls, host, port)
         async with asyncio.timeout(timeout):
-            _, connection = await loop.create_connection(
-                lambda: cls(pace), host, port, ssl=tls, server_hostname=host if tls else None
-            )
+            _, connection = await loop.create_connection(lambda: cls(pace, client), host, port)
+            if client is not None:
+                await connection._shake_hands(client)
         return connection
 
     def write(self, data: bytes) -> None:
         assert self._transport is not None
-        self._transport.write(data)
+        if self._tls is None:
+            self._transport.write(data)
+        else:
+            self._tls.encrypt(data)
+            self._transport.write(self._tls.outgoing())
 
     async def read(self) -> bytes:
         """All that has come, or b"" at the end; raises ConnectionDied when there was no orderly end."""
@@ -109,6 +117,9 @@ class PacedConnection(asyncio.Protocol):
         """Closes at once, unsent bytes dropped, and waits until the socket is closed."""
         if self._transport is not None:
             self._fd = -1
+            if self._tls is not None and self._secure and not self._transport.is_closing():
+                self._tls.say_goodbye()
+                self._transport.write(self._tls.outgoing())
             self._transport.abort()
             await asyncio.shield(self._lost)
 
@@ -120,7 +131,7 @@ class PacedConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         self._budget = TICK_BYTES
-        if self._fd < 0 or self._reading:
+        if self._reading:
             self._read_on_arrival()
         else:
             self._read_now()
@@ -130,8 +141,7 @@ class PacedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not an isinstance check: uvloop's transports only look like asyncio's.
         self._transport = cast(asyncio.Transport, transport)
-        if transport.get_extra_info("sslcontext") is None:
-            self._fd = transport.get_extra_info("socket").fileno()
+        self._fd = transport.get_extra_info("socket").fileno()
 
     def data_received(self, data: bytes) -> None:
         self._take(data)
@@ -153,14 +163,21 @@ class PacedConnection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> bool:
         """Whether to read on now."""
+        size = len(data)
+        self._budget -= size
+        if self._secure:
+            data = self._decrypt(data)
         self._unread += len(data)
-        self._budget -= len(data)
-        if self._sink is None:
+        if not data:
+            pass  # half a record, or none of ours
+        elif self._sink is None:
             self._chunks.append(data)
             self._wake()
         else:
             self._pour(data, self._sink)
-        if (len(data) < FULL_READ or self._budget <= 0) and self._pace.hold(self):
+        if self._tls is not None and self._tls.ended:
+            self.eof_received()
+        if (size < FULL_READ or self._budget <= 0) and self._pace.hold(self):
             self._stop_reading()
             return False
         if self._unread >= UNREAD_LIMIT:
@@ -168,6 +185,40 @@ class PacedConnection(asyncio.Protocol):
             self._stop_reading()
             return False
         return True
+
+    def _decrypt(self, data: bytes) -> bytes:
+        assert self._tls is not None
+        assert self._transport is not None
+        try:
+            data = self._tls.decrypt(data)
+        except ssl.SSLError as error:
+            self._failure = error
+            self._wake()
+            return b""
+        if answer := self._tls.outgoing():
+            self._transport.write(answer)
+        return data
+
+    async def _shake_hands(self, tls: TlsClient) -> None:
+        """Raises ssl.SSLError, ConnectionDied."""
+        assert self._transport is not None
+        try:
+            done = tls.shake_hands()
+            while not done:
+                self._transport.write(tls.outgoing())
+                data = await self.read()
+                if not data:
+                    raise ConnectionDied("closed during the TLS handshake")
+                done = tls.shake_hands(data)
+            self._secure = True
+            self._transport.write(tls.outgoing())
+            if early := self._decrypt(b""):  # what came with the last of the handshake
+                self._chunks.append(early)
+        except BaseException:
+            if alert := tls.outgoing():
+                self._transport.write(alert)
+            await self.aclose()
+            raise
 
     def _pour(self, data: bytes, sink: Sink) -> None:
         waiter = self._waiter

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import ssl
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from chat.providers.base import Pace
+from chat.providers.tls import SessionCache
 from chat.providers.transport import ConnectionDied, PacedConnection
 
 # The library would write each request's address at DEBUG, and a signed address is a credential.
@@ -46,9 +46,9 @@ class ProtocolBroken(Exception):
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def _tls() -> SessionCache:
     # Loading the certificates takes tens of milliseconds: once a process.
-    return httpx.create_ssl_context()
+    return SessionCache(httpx.create_ssl_context())
 
 
 class UpstreamSocket:

@@ -33,6 +33,8 @@ class RawUpstream:
         self._wait_for_request = wait_for_request
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[bytes] = []
+        self.resumed: list[bool] = []
+        """Of each connection over TLS: whether it resumed an earlier session."""
         self.left = asyncio.Event()
 
     async def __aenter__(self) -> RawUpstream:
@@ -46,9 +48,13 @@ class RawUpstream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
-        port = self._server.sockets[0].getsockname()[1]
-        return f"{'https' if self._tls else 'http'}://localhost:{port}/v1"
+        return f"{'https' if self._tls else 'http'}://localhost:{self.port}/v1"
 
     def request(self) -> httpx.Request:
         return httpx.Request("POST", self.url, content=b"{}")
@@ -58,6 +64,8 @@ class RawUpstream:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._tls is not None:
+            self.resumed.append(writer.get_extra_info("ssl_object").session_reused)
         try:
             if self._wait_for_request:
                 self.requests.append(await _request(reader))
