@@ -109,7 +109,8 @@ class ChatServer:
             "daphne": [sys.executable, "manage.py", "rundaphne", "--port", str(self.port)],
             "uvicorn": [
                 *(sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools"),
-                *("--ws", "websockets-sansio", "--lifespan", "on", "--no-access-log", "--log-level", "warning"),
+                *("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "on"),
+                *("--no-access-log", "--log-level", "warning"),
                 *("--port", str(self.port), "chatsite.asgi:application"),
             ],
         }[self.server]
