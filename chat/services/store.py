@@ -55,7 +55,7 @@ class DatabaseStore(Store):
         await self._database.write(self._save, partials)
 
     async def finish(self, ending: Ending) -> bool:
-        return await self._database.write(self._finish, ending)
+        return await self._database.write_patiently(self._finish, ending)
 
     async def reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
         """Ends what no worker runs any more as `interrupted`: generations without a heartbeat for so long, or, with
