@@ -20,13 +20,13 @@ OVERHEAD = "overhead of being watched"
 WATCHED = {
     "CHAT_METRICS": "on",
     "CHAT_TRACES": "on",
-    "CHAT_LOG_LEVEL": "info",
+    "CHAT_REQUEST_LOG": "on",
     "LOG_FORMAT": "json",
 }
 UNWATCHED = {
     "CHAT_METRICS": "off",
     "CHAT_TRACES": "off",
-    "CHAT_LOG_LEVEL": "error",
+    "CHAT_REQUEST_LOG": "off",
     "LOG_FORMAT": "json",
 }
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -114,9 +114,11 @@ def check_words(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage
     if settings.CHAT_ON_DISCONNECT not in ("continue", "stop"):
         words = f"CHAT_ON_DISCONNECT={settings.CHAT_ON_DISCONNECT!r} is neither `continue` nor `stop`."
         found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
-    if settings.CHAT_METRICS not in ("on", "off"):
-        words = f"CHAT_METRICS={settings.CHAT_METRICS!r} is neither `on` nor `off`."
-        found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
+    for name in ("CHAT_METRICS", "CHAT_TRACES", "CHAT_REQUEST_LOG"):
+        value = getattr(settings, name)
+        if value not in ("on", "off"):
+            words = f"{name}={value!r} is neither `on` nor `off`."
+            found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
     if settings.REDIS_URL and urlsplit(settings.REDIS_URL).scheme not in ("redis", "rediss", "unix"):
         # The value may hold a password: it is not shown.
         words = "REDIS_URL is not the address of a Redis."

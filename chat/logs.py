@@ -2,6 +2,8 @@
 
 `json` is one object a line, `console` is for people. What nobody may read in a log is cut out here as a last defence:
 credentials, and the query of an address, which may hold some. A message's text is never given to a logger.
+
+What is given to structlog goes to standard error directly as JSON: a line for each request must cost little.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import logging.config
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
@@ -35,6 +39,8 @@ LEVELS = {
 _HEADER = re.compile(r"(?i)\b(authorization|cookie|x-api-key)([\"']?\s*[:=,]\s*(?:b?[\"'])?)[^\"'\r\n]+")
 """As it travels, or as a dictionary or a list of pairs shows it."""
 _BEARER = re.compile(r"(?i)\b(bearer[ .]+)[\w.~+/=-]+")
+_SUSPECT = re.compile(r"[ .:=,?]")
+"""One of these is in whatever the others find; most values have none."""
 _QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*")
 
 
@@ -47,9 +53,53 @@ def hide(text: str) -> str:
 
 def hide_in_all(logger: Any, method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and _SUSPECT.search(value):
             event[name] = hide(value)
     return event
+
+
+class _Direct(structlog.BytesLogger):
+    """Writes lines to standard error. One that cannot be written is lost, and what it tells of goes on."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(sys.stderr.buffer)
+        self.name = name
+
+    def msg(self, message: bytes) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    info = warning = error = critical = exception = debug = log = msg
+
+
+def _as_json(logger: Any, method: str, event: EventDict) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+def _configure_structlog(log_format: str, debug: bool, shared: list[Processor]) -> None:
+    if log_format != "json":
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                *shared,
+                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=True,
+        )
+        return
+    structlog.configure(
+        processors=[
+            structlog.processors.format_exc_info,
+            hide_in_all,
+            *shared,
+            _as_json,
+        ],
+        logger_factory=_Direct,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        cache_logger_on_first_use=True,
+    )
 
 
 def configure(log_format: str, debug: bool) -> None:
@@ -65,12 +115,7 @@ def configure(log_format: str, debug: bool) -> None:
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    _configure_structlog(log_format, debug, shared)
     loggers: dict[str, dict[str, Any]] = {name: {"level": level} for name, level in LEVELS.items()}
     if debug:
         loggers["chat"]["level"] = loggers["chatsite"]["level"] = "DEBUG"

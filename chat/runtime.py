@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -16,8 +17,9 @@ from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
 from chat.engine.memory_log import MemoryLog
 from chat.engine.reader import Readers
+from chat.journal import Journal
 from chat.metrics import Metrics
-from chat.observation import Observers, Sample
+from chat.observation import Observer, Observers, Sample
 from chat.providers.registry import Registry, usual_declarations
 from chat.services.conversations import Conversations
 from chat.services.database import Database
@@ -30,6 +32,9 @@ from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
 from chat.services.tokens import Tokens
 from chat.simulators.demonstration import Demonstration
+
+if TYPE_CHECKING:
+    from chat.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,10 @@ class Runtime:
             settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
         )
         self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
-        self.observer = Observers([one for one in (self.metrics,) if one is not None])
+        self.traces = _traces() if settings.CHAT_TRACES == "on" else None
+        journal = Journal() if settings.CHAT_REQUEST_LOG == "on" else None
+        observers: list[Observer | None] = [self.metrics, self.traces, journal]
+        self.observer = Observers([one for one in observers if one is not None])
         self.engine = Engine(
             log=self._log,
             clock=self._clock,
@@ -145,6 +153,8 @@ class Runtime:
         await asyncio.to_thread(self.database.close)
         if self.metrics is not None:
             self.metrics.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
     async def _sample_forever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -177,6 +187,12 @@ class Runtime:
             else:
                 if reaped:
                     logger.warning("%d generations of dead workers ended", len(reaped))
+
+
+def _traces() -> Traces:
+    from chat.traces.traces import Traces  # noqa: PLC0415 (without traces, OpenTelemetry is not even loaded)
+
+    return Traces()
 
 
 _current: Runtime | None = None

@@ -19,6 +19,8 @@ from chat import runtime
 from chat.api.handler import ApiHandler
 from chat.websocket.routing import websocket_urlpatterns
 from chatsite.draining import drain_on_sigterm
+from chatsite.request_log import logged
+from chatsite.uvicorn_writes import shortened
 
 api = ApiHandler()
 sockets = URLRouter(websocket_urlpatterns)
@@ -36,11 +38,11 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if not runtime.current().started and scope["path"] != "/healthz":
         await runtime.current().start()
     if scope["type"] == "websocket":
-        await route_socket(scope, receive, send)
+        await logged(route_socket, scope, receive, shortened(send))
     elif scope["path"].startswith(API_PREFIXES):
-        await api(scope, receive, send)
+        await logged(api, scope, receive, shortened(send))
     else:
-        await pages(scope, receive, send)  # type: ignore[arg-type]  # Django types `send` by its own protocol
+        await logged(pages, scope, receive, send)  # type: ignore[arg-type]  # Django types `send` by its own protocol
 
 
 async def route_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:

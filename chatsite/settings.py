@@ -52,6 +52,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "chatsite.request_log.note_user",
 ]
 """For pages and the admin. The API has its own short chain: chat.api.handler."""
 
@@ -235,8 +236,13 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES
 CHAT_METRICS = env.str("CHAT_METRICS", default="on")  # or `off`
 CHAT_METRICS_ALLOW: list[str] = env.list("CHAT_METRICS_ALLOW", default=["127.0.0.1", "::1"])  # who may read them
 
+# Traces
+
+CHAT_TRACES = env.str("CHAT_TRACES", default="off")  # or `on`; the rest is OpenTelemetry's own OTEL_*
+
 # Logs
 
+CHAT_REQUEST_LOG = env.str("CHAT_REQUEST_LOG", default="on")  # or `off`: no line for each request and each generation
 LOG_FORMAT = env.str("LOG_FORMAT", default="console" if DEBUG else "json")
 LOGGING_CONFIG = None  # chat.logs configures structlog and the standard library together
 logs.configure(LOG_FORMAT, DEBUG)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from chat import runtime
 from chat.errors import Forbidden, Unauthenticated
+from chat.served_request import of_user
 from chat.services.identity import Identity
 from chat.services.sending import Author
 
@@ -24,6 +25,7 @@ async def authenticate(request: HttpRequest) -> Identity:
         identity = await identities.by_bearer(token.strip()) if scheme.lower() == "bearer" else None
         if identity is None:
             raise Unauthenticated(_("This token is not valid (any more). Please sign in again."))
+        of_user(identity.user)
         return identity
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     identity = await identities.by_session(session_key) if session_key else None
@@ -31,6 +33,7 @@ async def authenticate(request: HttpRequest) -> Identity:
         raise Unauthenticated(_("Please sign in."))
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
+    of_user(identity.user)
     return identity
 
 

@@ -45,6 +45,7 @@ class Generation(models.Model):
     seq = models.PositiveIntegerField(_("last event"), default=0)
     owner = models.CharField(_("owner"), max_length=64)
     epoch = models.PositiveIntegerField(_("epoch"), default=1)
+    traceparent = models.CharField(max_length=55, blank=True, default="")  # its span, for those who follow it later
     heartbeat = models.DateTimeField(_("heartbeat"))
 
     text_offset = models.PositiveIntegerField(default=0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from chat.models.conversation import TITLE_CHARS
 from chat.models.generation import LIVE_VALUES
 from chat.models.identifier import new_id
 from chat.models.message import Role
+from chat.served_request import accept_generation, concerns
 from chat.services.statements import insert
 
 TITLE_WORDS_CHARS = 60
@@ -30,7 +31,7 @@ TITLE_WORDS_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Who is to answer, and how: what a generation records of its upstream."""
+    """Who is to answer, and how: what a generation records of its upstream. Made in the context of the request."""
 
     provider: str
     model: str
@@ -39,15 +40,23 @@ class Answerer:
     system: str
     language: str
     worker: str
+    traceparent: str = field(default_factory=accept_generation)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`start`: the fields of the start event. `known`: the key had been used; nothing new was made."""
+    """`start`: the fields of the start event. `known`: the key had been used; nothing new was made. `traceparent`: of
+    the one that was known."""
 
     start: StartData
     epoch: int
     known: bool
+    traceparent: str = ""
+
+    def noted(self) -> Accepted:
+        """Itself, once the request that asked is known to concern it."""
+        concerns(self.start.generation, self.traceparent)
+        return self
 
 
 def digest(*parts: str) -> str:
@@ -120,7 +129,7 @@ def accept_continuation(user: uuid.UUID, message: uuid.UUID, answerer: Answerer,
 def known_request(user: uuid.UUID, key: str) -> Accepted | None:
     """What a key has started, if it was used."""
     generation = Generation.objects.filter(user_id=user, key=key).first()
-    return None if generation is None else Accepted(_start(generation), generation.epoch, True)
+    return None if generation is None else _accepted_before(generation)
 
 
 def _known(user: uuid.UUID, key: str | None, request: str) -> Accepted | None:
@@ -131,7 +140,7 @@ def _known(user: uuid.UUID, key: str | None, request: str) -> Accepted | None:
         return None
     if generation.request_digest != request:
         raise Conflict(_("This key was used for another message. Use a new key for each message."))
-    return Accepted(_start(generation), generation.epoch, True)
+    return _accepted_before(generation)
 
 
 def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: datetime) -> uuid.UUID:
@@ -211,6 +220,7 @@ def _begin(
         owner=answerer.worker,
         heartbeat=now,
         epoch=epoch,
+        traceparent=answerer.traceparent,
         text_offset=text_offset,
         reasoning_offset=reasoning_offset,
         key=key,
@@ -227,6 +237,10 @@ def _begin(
         answerer.upstream,
     )
     return Accepted(start, epoch, False)
+
+
+def _accepted_before(generation: Generation) -> Accepted:
+    return Accepted(_start(generation), generation.epoch, True, generation.traceparent)
 
 
 def _start(generation: Generation) -> StartData:

@@ -43,9 +43,11 @@ def generation(user: uuid.UUID, generation_id: str | uuid.UUID) -> Generation:
 
 
 def generation_seq(user: uuid.UUID, generation_id: str | uuid.UUID) -> Generation:
-    """The same, only to see how far it is: its status and its last event."""
+    """The same, only to see how far it is: its status, its last event, and its trace."""
     try:
-        return Generation.objects.only("id", "status", "seq").get(id=parse_id(generation_id), user_id=user)
+        return Generation.objects.only("id", "status", "seq", "traceparent").get(
+            id=parse_id(generation_id), user_id=user
+        )
     except Generation.DoesNotExist:
         raise NotFound(_("This generation does not exist.")) from None
 

@@ -30,7 +30,7 @@ GROUP = 256
 
 
 PATIENCE_SECONDS = 0.01
-"""How long a patient write waits at most: nobody sees it, and with five hundred replies a second, five share a commit."""
+"""How long a patient write waits at most: nobody sees it, and of five hundred replies a second, five share a commit."""
 
 
 class _Write:

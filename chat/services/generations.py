@@ -14,6 +14,7 @@ from chat.engine.engine import Engine
 from chat.engine.reader import Reader
 from chat.errors import Unavailable
 from chat.models import Generation
+from chat.served_request import concerns
 from chat.services import access, replay
 from chat.services.database import Database
 from chat.services.owned_tasks import OwnedTasks
@@ -54,7 +55,7 @@ class Generations:
 
     async def follow(self, reader: Reader, user: uuid.UUID, generation: str, after: int) -> Following:
         """Has the reader follow from its cursor. Raises NotFound, or Unavailable when its worker cannot be reached."""
-        record = await self._database.read(access.generation_seq, user, generation)
+        record = await self._look_at(user, generation)
         generation = str(record.id)
         if replay.is_ended(record) and after >= record.seq:
             return Following(True, True, record.seq)
@@ -68,7 +69,7 @@ class Generations:
 
     async def nothing_left(self, user: uuid.UUID, generation: str, after: int) -> bool:
         """Whether it has ended at or before the cursor."""
-        record = await self._database.read(access.generation_seq, user, generation)
+        record = await self._look_at(user, generation)
         return replay.is_ended(record) and after >= record.seq
 
     async def result(self, user: uuid.UUID, generation: str) -> GenerationRecord:
@@ -102,5 +103,11 @@ class Generations:
     async def _command(
         self, user: uuid.UUID, generation: str, command: Callable[[str], Coroutine[Any, Any, bool]]
     ) -> None:
-        record = await self._database.read(access.generation_seq, user, generation)
+        record = await self._look_at(user, generation)
         await self._tasks.to_its_end(command(str(record.id)))
+
+    async def _look_at(self, user: uuid.UUID, generation: str) -> Generation:
+        """How far it is. Whose request this is becomes one that concerns it."""
+        record = await self._database.read(access.generation_seq, user, generation)
+        concerns(str(record.id), record.traceparent)
+        return record

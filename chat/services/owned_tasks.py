@@ -7,6 +7,8 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from chat.served_request import served
+
 T = TypeVar("T")
 
 
@@ -21,8 +23,10 @@ class OwnedTasks:
         return await asyncio.shield(self.start(work))
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        # A fresh context: the request's would keep its thread and its connection.
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        # A fresh context: the request's would keep its thread and its connection. Only whose work it is goes along.
+        context = contextvars.Context()
+        context.run(served.set, served.get())
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -231,9 +231,9 @@ class Sending:
         }
         answerer = Answerer(provider.id, model.id, provider.upstream, params, system, author.language, self._worker)
         try:
-            accepted = await accept(answerer)
+            accepted = (await accept(answerer)).noted()
         except IntegrityError:
-            accepted = await self._twin(author.user, send.key)
+            accepted = (await self._twin(author.user, send.key)).noted()
         if not accepted.known:
             self._run(author, accepted, provider, model, turns, send.params)
             await self._nudges.conversation_changed(

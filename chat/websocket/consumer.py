@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from chat import runtime
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
+from chat.served_request import command, of_user
 from chat.services.identity import Identity
 from chat.services.requests import parse_send
 from chat.services.sending import Author
@@ -61,6 +62,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             await self._close(handshake.SIGN_IN)
             return
         self.identity = identity
+        of_user(identity.user)
         self._author = Author(identity.user, identity.language or self._language, self.channel_name)
         await self._runtime.nudges.join(identity.user, self.channel_name)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
@@ -82,7 +84,9 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                     raise InvalidRequest(_("Only text frames are taken here."))
                 frame = frames.decode(message["text"])
                 ref = frame.get("ref")
-                await self._obey(frame, ref)
+                kind = frame.get("type", "send" if "text" in frame else None)
+                with command(kind if isinstance(kind, str) else ""):
+                    await self._obey(kind, frame, ref)
             except ChatError as error:
                 await self._write(frames.refused(ref, error))
             except Exception:
@@ -90,9 +94,9 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                 trouble = Unavailable(_("Something went wrong on our side. Please try again."))
                 await self._write(frames.refused(ref, trouble))
 
-    async def _obey(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _obey(self, kind: Any, frame: dict[str, Any], ref: Any) -> None:
         generations, user = self._runtime.generations, self._author.user
-        match frame.get("type", "send" if "text" in frame else None):
+        match kind:
             case "send":
                 await self._send_message(frame, ref)
             case "follow":
