@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import memory_cost, observability, ratios, start_cost, turns
+from benchmarks import memory_cost, observability, ratios, start_cost, transactions, turns
 from benchmarks.case import Quantity
 
 
@@ -30,6 +30,8 @@ LIMITS = (
     Limit("streams-1000", ratios.SCALE, 1.1),
     Limit("memory", memory_cost.COST, 70.0),
     Limit("start", start_cost.COST, 2.0),
+    # Four, and one for each of its eight seconds.
+    Limit("transactions", transactions.TRANSACTIONS, 12.0),
     Limit("observability", observability.OVERHEAD, 5.0),
 )
 

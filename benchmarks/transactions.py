@@ -14,8 +14,9 @@ from benchmarks.stage import Stage
 from benchmarks.turns import warm_up
 from benchmarks.workload import WARM_UP
 
+TRANSACTIONS = "transactions a generation"
 COUNTERS = {
-    "transactions a generation": "chat_database_transactions_total",
+    TRANSACTIONS: "chat_database_transactions_total",
     "writes a generation": "chat_database_writes_total",
 }
 
