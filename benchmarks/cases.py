@@ -49,6 +49,7 @@ _ALL = (
         PACED,
         (
             Entrant(f"{OURS}, watched", "ours", environment={**CLOCK_50_MS, **observability.WATCHED}),
+            Entrant(f"{OURS}, every trace", "ours", environment={**CLOCK_50_MS, **observability.EVERY_TRACE}),
             Entrant(f"{OURS}, unwatched", "ours", environment={**CLOCK_50_MS, **observability.UNWATCHED}),
         ),
         observability.measure,

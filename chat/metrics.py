@@ -134,7 +134,7 @@ class Metrics(Observer):
             registry=registry,
         )  # fmt: skip
         self._gap = Histogram(
-            "chat_event_gap_seconds", "The longest time between two events, of each quarter second of a stream.",
+            "chat_event_gap_seconds", "The longest time between two events, of each second of a stream.",
             ["provider"], registry=registry, buckets=GAP_BUCKETS,
         )  # fmt: skip
 

@@ -94,7 +94,8 @@ class Observers(Observer):
         self._observers = observers
 
     def started(self, start: StartData, account: str) -> Run:
-        return _Runs([observer.started(start, account) for observer in self._observers])
+        runs = [observer.started(start, account) for observer in self._observers]
+        return runs[0] if len(runs) == 1 else _Runs(runs)
 
     def sampled(self, sample: Sample) -> None:
         for observer in self._observers:
@@ -104,6 +105,8 @@ class Observers(Observer):
 class _Runs(Run):
     def __init__(self, runs: list[Run]) -> None:
         self._runs = runs
+        # The one that is called on and on: only those who want to know.
+        self._of_gaps = [run for run in runs if type(run).gap is not Run.gap]
 
     def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
         return _Attempts([run.attempt(provider, model, number, fallback=fallback) for run in self._runs])
@@ -113,7 +116,7 @@ class _Runs(Run):
             run.first_token(seconds)
 
     def gap(self, seconds: float) -> None:
-        for run in self._runs:
+        for run in self._of_gaps:
             run.gap(seconds)
 
     def ended(self, ended: Ended) -> None:

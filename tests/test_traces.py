@@ -32,6 +32,7 @@ def traced(sink: Sink, **more: str) -> dict[str, str]:
         "CHAT_TRACES": "on",
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
         "OTEL_BSP_SCHEDULE_DELAY": "50",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_on",
         "LOG_FORMAT": "json",
         **more,
     }
@@ -79,7 +80,7 @@ async def test_a_request_its_generation_and_its_attempts_are_one_trace(sink: Sin
         assert request.end < run.end, "it ends as the stream begins"
 
         assert_child(run, request)
-        assert (run.kind, run.links) == (INTERNAL, [(request.trace, request.id)])
+        assert (run.kind, run.links) == (INTERNAL, [])
         assert run.attributes["chat.conversation"]
         assert run.attributes["chat.status"] == "completed"
         assert run.attributes["chat.upstream"] == "sse"
@@ -224,6 +225,17 @@ async def test_who_does_not_sample_has_no_span_and_a_handshake_can_name_a_parent
         await socket.send(json.dumps({"type": "stop", "generation": "nothing"}))
         command = await sink.one("websocket stop")
     assert (command.trace, command.parent) == (TRACE, PARENT)
+
+
+async def test_of_itself_a_part_of_the_traces_is_sampled_and_all_that_are_asked_for(sink: Sink, watched: Watch) -> None:
+    server = await watched(**traced(sink, OTEL_TRACES_SAMPLER=""))
+    async with await server.client() as client:
+        for _ in range(100):
+            assert (await client.get("/providers")).status_code == 200
+        asked = await whole_stream(client, GOOD, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+        assert (await sink.one("generation", generation=asked)).trace == TRACE
+        # One of none among a hundred comes once in forty thousand runs.
+        assert 0 < len(sink.named("GET /api/v1/providers")) < 60
 
 
 async def test_neither_words_nor_secrets_are_told(sink: Sink, watched: Watch) -> None:

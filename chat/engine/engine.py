@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.25
 """How often deadlines, stalled readers and pauses are looked at: no timeout is finer than this."""
 
+SWEEPS_PER_REPORT = 4
+"""Gaps between events are told to the observer once a second: the longest one of each generation."""
+
 DRAIN_RETRY_SECONDS = 5
 """What a client that is refused while this worker drains is told to wait."""
 
@@ -64,6 +67,7 @@ class Engine:
         self._live: Counter[str] = Counter()
         self._housekeeping: list[asyncio.Task[None]] = []
         self._saving = asyncio.Lock()
+        self._sweeps = 0
         self.draining = False
 
     def open(self) -> None:
@@ -201,9 +205,12 @@ class Engine:
                 logger.exception("the sweep failed")
 
     def _sweep(self, now: float) -> None:
+        self._sweeps += 1
+        report_gaps = self._sweeps % SWEEPS_PER_REPORT == 0
         for producer in list(self._producers.values()):
             producer.check_deadlines(now)
-            producer.report_gap()
+            if report_gaps:
+                producer.report_gap()
             if producer.paused_since is not None and now - producer.paused_since > self._settings.pause_seconds:
                 producer.resume()
             if self._settings.stop_without_readers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from chat.served_request import ServedRequest
 from chat.traces import traceparent as traceparents
@@ -33,10 +33,8 @@ class TracedRequest(ServedRequest):
     def accept_generation(self) -> str:
         """The span begins now, so that its row can name it. One that nothing comes of is never ended, nor exported."""
         # A child, though it outlives its parent: one trace shows a request and all that it has caused, and is sampled
-        # or not as a whole. The link says the same to who looks at the generation by itself.
-        self._accepted = self._tracer.start_span(
-            "generation", set_span_in_context(self._span, Context()), links=[Link(self._span.get_span_context())]
-        )
+        # or not as a whole.
+        self._accepted = self._tracer.start_span("generation", set_span_in_context(self._span, Context()))
         return traceparents.written(self._accepted)
 
     @property
