@@ -95,7 +95,10 @@ class Observers(Observer):
 
     def started(self, start: StartData, account: str) -> Run:
         runs = [observer.started(start, account) for observer in self._observers]
-        return runs[0] if len(runs) == 1 else _Runs(runs)
+        wanted = [run for run in runs if run is not NO_RUN]
+        if not wanted:
+            return NO_RUN
+        return wanted[0] if len(wanted) == 1 else _Runs(wanted)
 
     def sampled(self, sample: Sample) -> None:
         for observer in self._observers:
@@ -109,7 +112,11 @@ class _Runs(Run):
         self._of_gaps = [run for run in runs if type(run).gap is not Run.gap]
 
     def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
-        return _Attempts([run.attempt(provider, model, number, fallback=fallback) for run in self._runs])
+        attempts = [run.attempt(provider, model, number, fallback=fallback) for run in self._runs]
+        wanted = [attempt for attempt in attempts if attempt is not NO_ATTEMPT]
+        if not wanted:
+            return NO_ATTEMPT
+        return wanted[0] if len(wanted) == 1 else _Attempts(wanted)
 
     def first_token(self, seconds: float) -> None:
         for run in self._runs:

@@ -12,7 +12,7 @@ from chat.observation import Attempt, Ended, Run
 
 
 class TracedRun(Run):
-    """From the acceptance to the terminal event."""
+    """From the acceptance to the terminal event, of a trace that is kept."""
 
     __slots__ = ("_inside", "_span", "_tracer")
 
@@ -20,17 +20,16 @@ class TracedRun(Run):
         self._tracer = tracer
         self._span = span
         self._inside = set_span_in_context(span, Context())
-        if span.is_recording():
-            span.set_attributes(
-                {
-                    "chat.generation": start.generation,
-                    "chat.conversation": start.conversation,
-                    "chat.provider": start.provider,
-                    "chat.model": start.model,
-                    "chat.upstream": start.upstream,
-                    "user.id": account,
-                }
-            )
+        span.set_attributes(
+            {
+                "chat.generation": start.generation,
+                "chat.conversation": start.conversation,
+                "chat.provider": start.provider,
+                "chat.model": start.model,
+                "chat.upstream": start.upstream,
+                "user.id": account,
+            }
+        )
 
     def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
         attributes: dict[str, str | int | bool] = {
@@ -47,8 +46,6 @@ class TracedRun(Run):
 
     def ended(self, ended: Ended) -> None:
         span = self._span
-        if not span.is_recording():
-            return
         # As its readers were told.
         status = ended.status if ended.committed else Status.INTERRUPTED
         code = (None if ended.error is None else ended.error.error_code) if ended.committed else ErrorCode.INTERRUPTED

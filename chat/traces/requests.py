@@ -33,8 +33,10 @@ class TracedRequest(ServedRequest):
     def accept_generation(self) -> str:
         """The span begins now, so that its row can name it. One that nothing comes of is never ended, nor exported."""
         # A child, though it outlives its parent: one trace shows a request and all that it has caused, and is sampled
-        # or not as a whole.
-        self._accepted = self._tracer.start_span("generation", set_span_in_context(self._span, Context()))
+        # or not as a whole. Of one that is not, the request's ids stand for all.
+        self._accepted = self._span
+        if self._span.is_recording():
+            self._accepted = self._tracer.start_span("generation", set_span_in_context(self._span, Context()))
         return traceparents.written(self._accepted)
 
     @property

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from chat.events import StartData
-from chat.observation import Observer, Run
+from chat.observation import NO_RUN, Observer, Run
 from chat.served_request import ServedRequest, served
 from chat.traces.export import Export
 from chat.traces.generations import TracedRun
@@ -60,6 +60,8 @@ class Traces(Observer):
         span = request.generation_span if isinstance(request, TracedRequest) else None
         if span is None:
             span = self._tracer.start_span("generation", Context())
+        if not span.is_recording():
+            return NO_RUN
         return TracedRun(self._tracer, span, start, account)
 
     def close(self) -> None:
