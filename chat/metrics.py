@@ -80,7 +80,7 @@ class Metrics(Observer):
             "chat_generations_live", "Generations that run.", registry=registry, multiprocess_mode="livesum"
         )
         self._log_bytes = Gauge(
-            "chat_log_bytes", "Events held in memory.", registry=registry, multiprocess_mode="livesum"
+            "chat_log_bytes", "Memory that the events held take.", registry=registry, multiprocess_mode="livesum"
         )
         self._flush_interval = Gauge(
             "chat_flush_interval_seconds", "Between two flushes of what has come; longer under load.",

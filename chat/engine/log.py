@@ -38,7 +38,7 @@ class EventLog(ABC):
     @property
     @abstractmethod
     def held_bytes(self) -> int:
-        """The data of all the events that this process holds."""
+        """Memory that the events take which this process holds."""
 
     @abstractmethod
     async def aclose(self) -> None: ...

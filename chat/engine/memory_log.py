@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from chat.engine.log import EventLog
@@ -25,7 +26,10 @@ class MemoryLog(EventLog):
         self._total_bytes = total_bytes
         self._keep_seconds = keep_seconds
         self._streams: dict[str, Stream] = {}
-        self._ended: dict[str, Stream] = {}
+        self._ended: deque[Stream] = deque()
+        """In the order of their end."""
+        self._held_bytes = 0
+        """Counted as they come and go: thousands of ended streams are too many to ask each time."""
 
     def open(self, generation: str, snapshot: Callable[[int], Entry]) -> Stream:
         stream = Stream(generation, self._stream_bytes, snapshot)
@@ -33,42 +37,43 @@ class MemoryLog(EventLog):
         return stream
 
     def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
-        return stream.append(event, data)
+        before = stream.held
+        entry = stream.append(event, data)
+        self._held_bytes += stream.held - before
+        return entry
 
     def end(self, stream: Stream) -> None:
         stream.ended_at = asyncio.get_running_loop().time()
         stream.snapshot = None
         if stream.limit is not None and stream.bytes > stream.limit:
             # Its ending alone is over the limit. Who reads it now has it; who comes later gets it from the store.
-            del self._streams[stream.generation]
+            self._forget(stream)
         else:
-            self._ended[stream.generation] = stream
+            self._ended.append(stream)
 
     async def find(self, generation: str) -> Stream | None:
         return self._streams.get(generation)
 
     def sweep(self, now: float) -> None:
-        for stream in list(self._ended.values()):
-            if stream.ended_at is None or now - stream.ended_at < self._keep_seconds:
-                break  # they stand in the order of their end
-            self._drop(stream)
-        if self._total_bytes is None:
-            return
-        held = sum(stream.bytes for stream in self._streams.values())
-        for stream in list(self._ended.values()):
-            if held <= self._total_bytes:
-                break
-            held -= stream.bytes
-            self._drop(stream)
+        ended = self._ended
+        while ended and (self._is_full() or self._is_old(ended[0], now)):
+            self._forget(ended.popleft())
 
     async def aclose(self) -> None:
         self._streams.clear()
         self._ended.clear()
+        self._held_bytes = 0
 
     @property
     def held_bytes(self) -> int:
-        return sum(stream.bytes for stream in self._streams.values())
+        return self._held_bytes
 
-    def _drop(self, stream: Stream) -> None:
-        del self._ended[stream.generation]
-        self._streams.pop(stream.generation, None)
+    def _is_full(self) -> bool:
+        return self._total_bytes is not None and self._held_bytes > self._total_bytes
+
+    def _is_old(self, stream: Stream, now: float) -> bool:
+        return stream.ended_at is not None and now - stream.ended_at >= self._keep_seconds
+
+    def _forget(self, stream: Stream) -> None:
+        del self._streams[stream.generation]
+        self._held_bytes -= stream.held

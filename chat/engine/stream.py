@@ -10,13 +10,16 @@ from chat.events import Entry
 KEPT_AFTER_TRIM = 0.75
 """Part of the limit that a trim leaves, so that trims are rare."""
 
+ENTRY_BYTES = 144
+"""What an entry takes beside its data: itself, its number, its place, the head of its data."""
+
 
 class StreamReader(Protocol):
     def wake(self) -> None: ...
 
 
 class Stream:
-    """Entries from `first` to `last`, of at most `limit` bytes: the oldest go first, the newest entry always stays.
+    """Entries from `first` to `last`, their data `bytes` long, at most `limit`: the oldest go first, the newest stays.
 
     `snapshot` builds, for a live generation, the entry that stands for everything up to `last`.
     """
@@ -36,6 +39,11 @@ class Stream:
     @property
     def last(self) -> int:
         return self.first + len(self.entries) - 1
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it takes."""
+        return self.bytes + ENTRY_BYTES * len(self.entries)
 
     def append(self, event: str, data: bytes | bytearray) -> Entry:
         entry = Entry(self.first + len(self.entries), event, data)

@@ -202,3 +202,30 @@ async def test_a_reader_that_holds_a_stream_which_has_gone_reads_it_to_its_end(l
     log.sweep(stream.ended_at + KEEP_SECONDS + 1)
     (delivery,) = await reader.read()
     assert (numbers(delivery.entries), delivery.last) == ([1], True)
+
+
+async def test_small_events_count_with_what_it_takes_to_hold_them(log: EventLog) -> None:
+    for name in "abcde":
+        stream = log.open(name, snapshot)
+        for _ in range(100):
+            log.append(stream, "message", b"x")
+        log.end(stream)
+    assert log.held_bytes > 5 * 100 * 100, "more than their five hundred bytes"
+    log.sweep(asyncio.get_running_loop().time())
+    assert await log.find("a") is None
+    assert await log.find("e") is not None
+    assert log.held_bytes <= TOTAL_BYTES
+
+
+async def test_what_is_held_is_counted_as_it_comes_and_goes(log: EventLog) -> None:
+    live = log.open("live", snapshot)
+    for _ in range(500):
+        log.append(live, "message", b"x" * 100)
+    kept = ended(log, "kept", 1_000)
+    before = log.held_bytes
+    assert before == live.held + kept.held
+    ended(log, "over", STREAM_BYTES + 1)
+    assert log.held_bytes == before, "what is not kept is not held"
+    assert kept.ended_at is not None
+    log.sweep(kept.ended_at + KEEP_SECONDS)
+    assert log.held_bytes == live.held
