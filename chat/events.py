@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -65,7 +65,7 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 ProviderEvent = Text | Reasoning | Usage | Finish
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One numbered event: `seq` from 1 without a gap, `event` its name, `data` its JSON object as UTF-8."""
 
     seq: int

@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from chat.engine.begun import Begun
 from chat.engine.stream import Stream
@@ -30,7 +32,7 @@ Write = Callable[[list["Delivery"]], Coroutine[Any, Any, None]]
 """Writes deliveries to the client; suspends while the client does not take them."""
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """Entries of one generation in order. `last`: nothing follows. `replay`: it had ended before it was followed."""
 
     generation: str

@@ -10,7 +10,7 @@ from chat.events import Entry
 KEPT_AFTER_TRIM = 0.75
 """Part of the limit that a trim leaves, so that trims are rare."""
 
-ENTRY_BYTES = 144
+ENTRY_BYTES = 112
 """What an entry takes beside its data: itself, its number, its place, the head of its data."""
 
 

@@ -17,6 +17,7 @@ from django.http import HttpResponse
 from chat.engine.producer import timestamp
 from chat.engine.reader import Delivery, Reader, ReaderDropped, Readers
 from chat.errors import RequestError
+from chat.events import Entry
 from chat.wire.sse import encode_event
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -116,10 +117,12 @@ async def _write_pieces(body: bytes, reader: Reader, send: Send) -> bytes:
 
 def _encode(deliveries: list[Delivery]) -> bytes:
     if len(deliveries) == 1 and len(deliveries[0].entries) == 1:
-        return encode_event(*deliveries[0].entries[0])
-    return b"".join(
-        [encode_event(entry.seq, entry.event, entry.data) for delivery in deliveries for entry in delivery.entries]
-    )
+        return _encode_entry(deliveries[0].entries[0])
+    return b"".join([_encode_entry(entry) for delivery in deliveries for entry in delivery.entries])
+
+
+def _encode_entry(entry: Entry) -> bytes:
+    return encode_event(entry.seq, entry.event, entry.data)
 
 
 def _ping() -> bytes:
