@@ -52,7 +52,11 @@ class Runtime:
 
     def __init__(self) -> None:
         self.worker = f"{socket.gethostname()}-{secrets.token_hex(6)}"
-        self.database = Database(read_threads=settings.CHAT_READ_THREADS, writes_waiting=settings.CHAT_WRITES_WAITING)
+        self.database = Database(
+            read_threads=settings.CHAT_READ_THREADS,
+            reads_waiting=settings.CHAT_READS_WAITING,
+            writes_waiting=settings.CHAT_WRITES_WAITING,
+        )
         self.store = DatabaseStore(self.database, self.worker)
         self.limits = Limits(
             send_rate=settings.CHAT_SEND_RATE,

@@ -225,6 +225,7 @@ CHAT_TICK_CROWDED_SECONDS = seconds("CHAT_TICK_CROWDED_SECONDS", 0.125)  # the c
 CHAT_TICK_STRETCHED_SECONDS = seconds("CHAT_TICK_STRETCHED_SECONDS", 0.25)  # the clock under load
 CHAT_SAVE_SECONDS = seconds("CHAT_SAVE_SECONDS", 1.0)  # between two writes of the partial text
 CHAT_WRITES_WAITING = number("CHAT_WRITES_WAITING", 10_000)  # database writes not yet done: more is refused
+CHAT_READS_WAITING = number("CHAT_READS_WAITING", 10_000)  # database reads not yet done: more is refused
 CHAT_READ_THREADS = env.int("CHAT_READ_THREADS", default=4)  # threads, and connections, that read the database
 CHAT_ON_DISCONNECT = env.str("CHAT_ON_DISCONNECT", default="continue")  # or `stop`
 CHAT_DISCONNECT_GRACE_SECONDS = seconds("CHAT_DISCONNECT_GRACE_SECONDS", 30)  # without readers, before `stop`

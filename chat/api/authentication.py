@@ -19,7 +19,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 async def authenticate(request: HttpRequest) -> Identity:
     """Raises Unauthenticated, or Forbidden for a session's request without its CSRF token."""
     identities = runtime.current().identities
-    header = request.headers.get("Authorization", "")
+    header = request.META.get("HTTP_AUTHORIZATION", "")
     if header:
         scheme, _space, token = header.partition(" ")
         identity = await identities.by_bearer(token.strip()) if scheme.lower() == "bearer" else None

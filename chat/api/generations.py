@@ -101,11 +101,11 @@ async def proceed(request: HttpRequest, id: str) -> HttpResponseBase:
 
 
 def _header_key(request: HttpRequest) -> str | None:
-    return request.headers.get("Idempotency-Key") or None
+    return request.META.get("HTTP_IDEMPOTENCY_KEY") or None
 
 
 def _cursor(request: HttpRequest) -> int:
-    value = request.headers.get("Last-Event-ID") or request.GET.get("after") or "0"
+    value = request.META.get("HTTP_LAST_EVENT_ID") or request.GET.get("after") or "0"
     if not value.isascii() or not value.isdigit() or len(value) > 15:
         raise InvalidRequest(_("The cursor is a whole number, 0 or more."), {"field": "after"}, status=422)
     return int(value)

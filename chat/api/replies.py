@@ -18,7 +18,7 @@ _STATUS_OF_FAILURE = {"UPSTREAM_TIMEOUT": 504}
 
 async def answer(request: HttpRequest, author: Author, started: Started) -> HttpResponseBase:
     headers = {"X-Generation-Id": started.start.generation, "X-Conversation-Id": started.start.conversation}
-    if "respond-async" in request.headers.get("Prefer", ""):
+    if "respond-async" in request.META.get("HTTP_PREFER", ""):
         location = f"/api/v1/generations/{started.start.generation}"
         return json_response(
             202, started.start, headers | {"Location": location, "Preference-Applied": "respond-async"}
@@ -35,7 +35,7 @@ async def answer(request: HttpRequest, author: Author, started: Started) -> Http
 
 def wants_json(request: HttpRequest) -> bool:
     """JSON only where the client names it and no stream."""
-    accept = request.headers.get("Accept", "*/*")
+    accept = request.META.get("HTTP_ACCEPT", "*/*")
     return "application/json" in accept and "text/event-stream" not in accept
 
 

@@ -117,8 +117,7 @@ class Reader:
             self._write_planned = True
             self._written_soon(self)
 
-    def _rouse(self) -> None:
-        """The serving task itself is wanted."""
+    def _rouse(self) -> None:  # the serving task itself
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -18,6 +18,7 @@ from chat.events import Finish, FinishReason, ProviderEvent, Reasoning, Text, Us
 from chat.providers import http_errors, openai_errors
 from chat.providers.base import ChatRequest, Model, Provider, Take, Timeouts
 from chat.providers.http import open_response, pour
+from chat.providers.http_request import post, prepared
 from chat.providers.text import TextJoiner
 from chat.wire.sse import RawEvent, SSEDecoder, SSELimitExceeded
 
@@ -99,9 +100,10 @@ class OpenAIChat(Provider):
         self.retries = retries
         self.fallback = fallback
         self._url = httpx.URL(f"{base_url.rstrip('/')}/chat/completions")
-        self._headers = [(b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream")]
+        headers = [(b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream")]
         if api_key is not None:
-            self._headers.append((b"Authorization", b"Bearer " + api_key.encode()))
+            headers.append((b"Authorization", b"Bearer " + api_key.encode()))
+        self._headers = prepared(self._url, headers)
         self._stop_mark = stop_mark
         self._http = http
 
@@ -132,13 +134,7 @@ class OpenAIChat(Provider):
                 body[name] = value
         if request.user:
             body["user"] = request.user
-        return httpx.Request(
-            "POST",
-            self._url,
-            headers=self._headers,
-            content=msgspec.json.encode(body),
-            extensions={"pace": request.pace, "timeout": {"connect": self.timeouts.connect}},
-        )
+        return post(self._url, self._headers, msgspec.json.encode(body), request.pace, self.timeouts.connect)
 
     async def _check(self, response: httpx.Response) -> None:
         """Raises UpstreamError for an answer that is no stream."""

@@ -9,18 +9,17 @@ the error.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import inf
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 
-from chat.errors import Unavailable
+from chat.services.call import Call, check_room, deliver
+from chat.services.reading_threads import ReadingThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,30 +32,24 @@ PATIENCE_SECONDS = 0.01
 """How long a patient write waits at most: nobody sees it, and of five hundred replies a second, five share a commit."""
 
 
-class _Write:
-    __slots__ = ("args", "error", "function", "future", "loop", "result")
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> None:
-        self.function = function
-        self.args = args
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-
 class Database:
     """One database of Django's, by its alias. Functions given to it are plain synchronous ORM code."""
 
-    def __init__(self, alias: str = "default", *, read_threads: int = 4, writes_waiting: int | None = 10_000) -> None:
+    def __init__(
+        self,
+        alias: str = "default",
+        *,
+        read_threads: int = 4,
+        reads_waiting: int | None = 10_000,
+        writes_waiting: int | None = 10_000,
+    ) -> None:
         self.alias = alias
-        self._readers = ThreadPoolExecutor(read_threads, thread_name_prefix=f"read-{alias}")
+        self._readers = ReadingThreads(alias, read_threads, reads_waiting)
         # Its bound is looked at by whoever puts: the queue with a bound of its own takes four times as long.
-        self._waiting: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._most_waiting = inf if writes_waiting is None else writes_waiting
-        self._patient: list[_Write] = []
+        self._patient: list[Call] = []
         self._patience: asyncio.TimerHandle | None = None
-        self._reading: set[BaseDatabaseWrapper] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
         self.transactions = 0
@@ -64,8 +57,9 @@ class Database:
         """Of the writing thread, since the start; it alone counts them."""
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function` in a reading thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function, args, kwargs)
+        """Runs `function` in a reading thread. Raises Unavailable when too many reads wait."""
+        result: T = await self._readers.call(partial(function, **kwargs) if kwargs else function, args)
+        return result
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in the writing thread, in a transaction that it shares with others; returns once that is
@@ -87,12 +81,11 @@ class Database:
         result: T = await write.future
         return result
 
-    def _accept(self, function: Callable[..., Any], args: tuple[Any, ...]) -> _Write:
-        if self.writes_waiting >= self._most_waiting:
-            raise Unavailable("The server is too busy. Please try again in a moment.", retry_after=2)
+    def _accept(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Call:
+        check_room(self.writes_waiting, self._most_waiting)
         if self._writer is None:
             self._start_writer()
-        return _Write(function, args, asyncio.get_running_loop())
+        return Call(function, args, asyncio.get_running_loop())
 
     def _hand_over(self) -> None:
         """The patient writes to the writing thread."""
@@ -117,20 +110,7 @@ class Database:
                 self._waiting.put(write)
             self._waiting.put(None)
             self._writer.join()
-        self._readers.shutdown(wait=True)
-        for connection in self._reading:
-            # Its thread is gone; Django lets another one close it only so.
-            connection.inc_thread_sharing()
-            connection.close()
-
-    def _read(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        connection = connections[self.alias]
-        self._reading.add(connection)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if connection.errors_occurred or (connection.connection is not None and connection.in_atomic_block):
-                connection.close()
+        self._readers.close()
 
     def _start_writer(self) -> None:
         self._writer = threading.Thread(target=self._write_all, name=f"write-{self.alias}", daemon=True)
@@ -160,10 +140,10 @@ class Database:
             else:
                 group.append(write)
         self._commit(group)
-        _deliver(group)
+        deliver(group)
         return not ended
 
-    def _commit(self, group: list[_Write]) -> None:
+    def _commit(self, group: list[Call]) -> None:
         try:
             with transaction.atomic(using=self.alias):
                 for write in group:
@@ -179,23 +159,3 @@ class Database:
             else:
                 for write in group:
                     self._commit([write])
-
-
-def _deliver(group: list[_Write]) -> None:
-    """One hop to each event loop for the whole group."""
-    loops: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
-    for write in group:
-        loops.setdefault(write.loop, []).append(write)
-    for loop, writes in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, writes)
-
-
-def _settle(writes: list[_Write]) -> None:
-    for write in writes:
-        if write.future.done():
-            continue
-        if write.error is not None:
-            write.future.set_exception(write.error)
-        else:
-            write.future.set_result(write.result)

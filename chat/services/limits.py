@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 import uuid
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from chat.errors import RateLimited
+
+TOO_MANY_SENDS = gettext_lazy("You are sending messages too quickly. Please wait a moment.")
+TOO_MANY_LOGINS = gettext_lazy("Too many sign-in attempts. Please wait a moment.")
 
 
 class Limits:
@@ -25,21 +30,21 @@ class Limits:
         self._streams = streams_per_user
 
     def send(self, user: uuid.UUID) -> None:
-        self._count(self._send, "send", str(user), _("You are sending messages too quickly. Please wait a moment."))
+        self._count(self._send, "send", str(user), TOO_MANY_SENDS)
 
     def login(self, address: str) -> None:
-        self._count(self._login, "login", address, _("Too many sign-in attempts. Please wait a moment."))
+        self._count(self._login, "login", address, TOO_MANY_LOGINS)
 
     def check_streams(self, user: uuid.UUID, live: int) -> None:
         """`live`: generations of this user that run now."""
         if self._streams is not None and live >= self._streams:
             raise RateLimited(_("Too many replies are running at once. Stop one or wait for it."), retry_after=5)
 
-    def _count(self, item: RateLimitItem | None, what: str, who: str, words: str) -> None:
+    def _count(self, item: RateLimitItem | None, what: str, who: str, words: Promise) -> None:
         if item is None or self._window.hit(item, what, who):
             return
         reset = self._window.get_window_stats(item, what, who).reset_time
-        raise RateLimited(words, retry_after=max(1, int(reset - time.time()) + 1))
+        raise RateLimited(str(words), retry_after=max(1, int(reset - time.time()) + 1))
 
     def _item(self, rate: str | None) -> RateLimitItem | None:
         if rate is None:

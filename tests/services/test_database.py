@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -28,6 +29,10 @@ async def database() -> AsyncIterator[Database]:
 def add(name: str) -> str:
     User.objects.create(username=name)
     return name
+
+
+def fail() -> None:
+    raise LookupError("not there")
 
 
 def count() -> int:
@@ -107,3 +112,38 @@ async def test_an_inserted_row_is_what_the_model_would_have_made(database: Datab
 async def test_a_column_that_does_not_exist_is_a_mistake(database: Database) -> None:
     with pytest.raises(AssertionError, match="colour"):
         await database.write(lambda: insert(Conversation, "default", colour="red"))
+
+
+async def test_what_a_read_raises_is_its_callers(database: Database) -> None:
+    results = await asyncio.gather(database.read(fail), database.read(count), return_exceptions=True)
+    assert isinstance(results[0], LookupError)
+    assert results[1] == 0
+
+
+async def test_reads_wait_for_a_thread_up_to_a_bound_and_one_given_up_is_not_done(database: Database) -> None:
+    begun, busy, done = threading.Event(), threading.Event(), []
+    narrow = Database(read_threads=1, reads_waiting=2)
+    try:
+        first = asyncio.ensure_future(narrow.read(lambda: (begun.set(), busy.wait())))
+        await asyncio.to_thread(begun.wait)
+        waiting = [asyncio.ensure_future(narrow.read(done.append, number)) for number in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable):
+            await narrow.read(done.append, 2)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        busy.set()
+        await asyncio.wait([first, *waiting])
+        assert done == [1]
+    finally:
+        busy.set()
+        await asyncio.to_thread(narrow.close)
+
+
+async def test_a_closed_database_finishes_its_reads_and_takes_no_more(database: Database) -> None:
+    reads = [asyncio.ensure_future(database.read(count)) for _ in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(database.close)
+    assert await asyncio.gather(*reads) == [0] * 20
+    with pytest.raises(Unavailable):
+        await database.read(count)
