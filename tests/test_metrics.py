@@ -127,6 +127,23 @@ async def test_a_reader_that_takes_nothing_is_counted_when_it_is_dropped(watched
                 await asyncio.wait_for(stalled.recv(), 20)
 
 
+@pytest.mark.parametrize("kind", ["uvicorn", "daphne"])
+async def test_sockets_that_go_in_mid_command_are_forgotten_and_are_no_failure(watched: Any, kind: str) -> None:
+    server = await watched(kind, CHAT_PING_SECONDS="1", CHAT_STALL_SECONDS="1", CHAT_STREAMS_PER_USER="off")
+    send = json.dumps({"type": "send", "message": "hello", "provider": "main", "model": GOOD})
+    for number in range(20):
+        async with await server.socket() as leaving:
+            await leaving.send(send)
+            await asyncio.sleep(number / 2000)  # some go before they are answered, some after
+            leaving.transport.abort()
+    started = {"provider": "main", "model": GOOD}
+    await until(server, lambda scraped: scraped("chat_generations_started_total", **started) > 0 and at_rest(scraped))
+    await until(server, lambda scraped: scraped("chat_connections_open", transport="websocket") == 0)
+    await asyncio.sleep(3)  # after so long, what is left behind counts as a reader that takes nothing
+    assert (await scrape(server))("chat_readers_dropped_total") == 0
+    assert "Traceback" not in server.log()
+
+
 # Several processes
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from channels.consumer import AsyncConsumer, get_handler_name
@@ -35,8 +36,22 @@ STREAMS_PER_SOCKET = 200
 """Generations that one socket may follow at once: far more than a page shows."""
 
 
+class ClientGone(Exception):
+    """What was to be written has nobody to read it any more; the disconnect is on its way."""
+
+
 class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     identity: Identity
+    _reader: Reader | None = None
+    _pump: asyncio.Task[None] | None = None
+    _closed = _dropped = False
+
+    async def __call__(self, *connection: Any) -> None:
+        try:
+            with suppress(ClientGone):
+                await super().__call__(*connection)
+        finally:
+            await self._leave()  # also where no disconnect could be delivered
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels' own would hop through a thread for each message, to look after connections that nothing here uses.
@@ -46,9 +61,6 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         self._runtime = runtime.current()
-        self._reader: Reader | None = None
-        self._pump: asyncio.Task[None] | None = None
-        self._closed = self._dropped = False
         headers = handshake.headers_of(self.scope)
         self._language = handshake.language_of(headers)
         subprotocols = self.scope.get("subprotocols", [])
@@ -78,7 +90,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._reader is None:
             return
         ref: Any = None
-        with translation.override(self._author.language):
+        with translation.override(self._author.language), suppress(ClientGone):
             try:
                 if message.get("text") is None:
                     raise InvalidRequest(_("Only text frames are taken here."))
@@ -89,6 +101,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                     await self._obey(kind, frame, ref)
             except ChatError as error:
                 await self._write(frames.refused(ref, error))
+            except ClientGone:
+                raise
             except Exception:
                 logger.exception("a command failed")
                 trouble = Unavailable(_("Something went wrong on our side. Please try again."))
@@ -160,10 +174,11 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     # Nudges from the channel layer
 
     async def conversations_changed(self, message: dict[str, Any]) -> None:
-        for nudge in message["nudges"]:
-            origin = nudge.pop("origin")
-            if origin != self.channel_name:
-                await self._write(frames.encode({"type": "conversation", **nudge}))
+        with suppress(ClientGone):
+            for nudge in message["nudges"]:
+                origin = nudge.pop("origin")
+                if origin != self.channel_name:
+                    await self._write(frames.encode({"type": "conversation", **nudge}))
 
     # Writing
 
@@ -209,9 +224,15 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if delivery.last and delivery.replay:
             await self._write(frames.end(delivery.generation, seq))
 
+    async def send(self, message: dict[str, Any]) -> None:
+        try:
+            await self.base_send(message)
+        except OSError as error:  # as servers say it
+            raise ClientGone from error
+
     async def _write(self, text: str) -> None:
         if not self._closed:
-            await self.base_send({"type": "websocket.send", "text": text})
+            await self.send({"type": "websocket.send", "text": text})
 
     def _drop(self) -> None:
         """Called by the readers' sweep: this client takes nothing, so the socket is cut."""
@@ -230,11 +251,14 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._closed = True
         if self._reader is None:
             return
-        self._runtime.readers.close(self._reader)
-        await self._runtime.nudges.leave(self.identity.user, self.channel_name)
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
+        reader, self._reader = self._reader, None
+        self._runtime.readers.close(reader)
+        try:
+            await self._runtime.nudges.leave(self.identity.user, self.channel_name)
+        finally:
+            if self._pump is not None:
+                self._pump.cancel()
+                await asyncio.gather(self._pump, return_exceptions=True)
 
 
 def _generation(frame: dict[str, Any]) -> str:
