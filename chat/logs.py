@@ -36,19 +36,30 @@ LEVELS = {
     "websockets": "WARNING",
 }
 
-_HEADER = re.compile(r"(?i)\b(authorization|cookie|x-api-key)([\"']?\s*[:=,]\s*(?:b?[\"'])?)[^\"'\r\n]+")
+_HEADER = re.compile(r"(?i)\b(authorization|cookie|(?:x-)?api[-_]key)([\"']?\s*[:=,]\s*(?:b?[\"'])?)[^\"'\r\n]+")
 """As it travels, or as a dictionary or a list of pairs shows it."""
 _BEARER = re.compile(r"(?i)\b(bearer[ .]+)[\w.~+/=-]+")
-_SUSPECT = re.compile(r"[ .:=,?]")
+_SUSPECT = re.compile(r"[ .:=,?/]")
 """One of these is in whatever the others find; most values have none."""
 _QUERY = re.compile(r"(?<=[\w/])\?[^\s\"'<>]*=[^\s\"'<>]*")
+_KEY_IN_PATH = re.compile(r"(/(?:confirm-email|password/reset/key)/)[^/\s\"'<>]+")
+"""allauth's links in mails: whoever reads one can use it."""
+_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s\"'<>@]+@")
+_ROW = re.compile(r"\bDETAIL: .*", re.DOTALL)
+"""With which PostgreSQL shows the row that it refused, texts and all."""
 
 
 def hide(text: str) -> str:
-    """The text without credentials, and without the query of any address."""
+    """The text without credentials, without the query of any address, and without a database's rows."""
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
+    text = _USER_IN_ADDRESS.sub(f"{HIDDEN}@", text)
+    text = _ROW.sub(f"DETAIL: {HIDDEN}", hide_in_path(text))
     return _QUERY.sub(f"?{HIDDEN}", text)
+
+
+def hide_in_path(path: str) -> str:
+    return _KEY_IN_PATH.sub(rf"\1{HIDDEN}", path)
 
 
 def hide_in_all(logger: Any, method: str, event: EventDict) -> EventDict:

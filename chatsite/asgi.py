@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatsite.settings")
 
@@ -35,17 +35,27 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
-    if not runtime.current().started and scope["path"] != "/healthz":
-        await runtime.current().start()
     if scope["type"] == "websocket":
         await logged(route_socket, scope, receive, shortened(send))
     elif scope["path"].startswith(API_PREFIXES):
-        await logged(api, scope, receive, shortened(send))
+        await logged(route_api, scope, receive, shortened(send))
     else:
-        await logged(pages, scope, receive, send)  # type: ignore[arg-type]  # Django types `send` by its own protocol
+        await logged(route_page, scope, receive, send)
+
+
+async def route_api(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["path"] != "/healthz":
+        await have_started()
+    await api(scope, receive, send)
+
+
+async def route_page(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    await have_started()
+    await pages(scope, receive, cast(Any, send))  # Django types it by its own protocol
 
 
 async def route_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    await have_started()
     try:
         await sockets(scope, receive, send)
     except ValueError as error:
@@ -54,8 +64,14 @@ async def route_socket(scope: dict[str, Any], receive: Receive, send: Send) -> N
         await send({"type": "websocket.close", "code": 4404})
 
 
+async def have_started() -> None:
+    """Where the server knows no lifespan, the first request starts the runtime."""
+    if not runtime.current().started:
+        await runtime.current().start()
+
+
 async def lifespan(receive: Receive, send: Send) -> None:
-    """For servers that know it; the others start the runtime at the first request."""
+    """For servers that know it."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

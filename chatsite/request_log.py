@@ -21,7 +21,7 @@ from django.urls import Resolver404, resolve
 from django.utils.decorators import sync_and_async_middleware
 
 from chat import runtime
-from chat.logs import HIDDEN
+from chat.logs import hide_in_path
 from chat.served_request import ServedRequest, of_user, served
 
 logger = structlog.get_logger(__name__)
@@ -31,8 +31,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-LEFT_OUT = ("/healthz", "/readyz", "/metrics", settings.STATIC_URL)
-"""What machines ask for every few seconds, and what every page asks for by the dozen."""
+LEFT_OUT = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What machines ask for every few seconds. Static files are left out too: every page asks for them by the dozen."""
 
 PATH_CHARS = 256
 
@@ -40,14 +40,12 @@ ROUTES_REMEMBERED = 1024
 """Paths whose route is remembered, the latest used: most requests go to a few of them, and a lookup takes 40 µs."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
-_SECRET_IN_PATH = re.compile(r"(/(?:confirm-email|password/reset/key)/)[^/]+")
-"""allauth's links in mails: whoever reads one can use it."""
 
 
 async def logged(application: Application, scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Has the application serve it."""
     traces, writes = runtime.current().traces, settings.CHAT_REQUEST_LOG == "on"
-    if not (writes or traces is not None) or scope["path"].startswith(LEFT_OUT):
+    if not (writes or traces is not None) or _is_left_out(scope["path"]):
         await application(scope, receive, send)
         return
     path = shown(scope["path"])
@@ -69,9 +67,13 @@ async def logged(application: Application, scope: dict[str, Any], receive: Recei
         served.reset(token)
 
 
+def _is_left_out(path: str) -> bool:
+    return path in LEFT_OUT or path.startswith(settings.STATIC_URL)
+
+
 def shown(path: str) -> str:
     """What may be shown of a path."""
-    return _SECRET_IN_PATH.sub(rf"\1{HIDDEN}", path)[:PATH_CHARS]
+    return hide_in_path(path)[:PATH_CHARS]
 
 
 @lru_cache(ROUTES_REMEMBERED)

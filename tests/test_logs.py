@@ -80,7 +80,13 @@ def test_debug_lets_our_own_loggers_say_more() -> None:
         ("[(b'cookie', b'sessionid=abc')]", f"[(b'cookie', b'{HIDDEN}')]"),
         ("chat.v1, bearer.abc-def_ghi", f"chat.v1, bearer.{HIDDEN}"),
         ("GET /ws/chat/?token=abc HTTP/1.1", f"GET /ws/chat/?{HIDDEN} HTTP/1.1"),
+        ("api-key: abc", f"api-key: {HIDDEN}"),
+        ("https://me:abc@ai.example.com/v1", f"https://{HIDDEN}@ai.example.com/v1"),
+        ("Forbidden: /accounts/confirm-email/abc:def/ it is", f"Forbidden: /accounts/confirm-email/{HIDDEN}/ it is"),
+        ("Error: /accounts/password/reset/key/1-abc/", f"Error: /accounts/password/reset/key/{HIDDEN}/"),
+        ("refused\nDETAIL: Failing row contains (1, abc).\n", f"refused\nDETAIL: {HIDDEN}"),
         ("Is it so? Yes = no", "Is it so? Yes = no"),
+        ("mail me@example.com", "mail me@example.com"),
         ("the authorization failed", "the authorization failed"),
     ],
 )

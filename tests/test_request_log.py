@@ -74,9 +74,11 @@ async def test_every_request_has_one_line(watched: Watch, kind: str) -> None:
             assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
         await stranger.get("/static/chat/nothing.js")
         await stranger.get("/healthz")
+        await stranger.get("/metrics-of-nobody")
         written = await line(server, "request", path="/api/v1/conversations", request_id=answer.headers["x-request-id"])
         assert (written["status"], "user" in written) == (401, False)
-    quiet = ("/healthz", "/readyz", "/metrics", "/static/")
+    assert lines(server, "request", path="/metrics-of-nobody"), "what is only like them is told"
+    quiet = ("/healthz", "/readyz", "/static/")
     assert not [one for one in lines(server, "request") if one["path"].startswith(quiet)]
 
 

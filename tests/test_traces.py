@@ -245,8 +245,10 @@ async def test_neither_words_nor_secrets_are_told(sink: Sink, watched: Watch) ->
         await whole_stream(client, BAD)
         await client.get(f"/conversations?token={QUERY}")
         site = httpx.URL(server.url)
-        await client.get(site.copy_with(path=f"/accounts/confirm-email/{QUERY}/"))
-        await client.get(site.copy_with(path=f"/accounts/password/reset/key/1-{QUERY}/"))
+        for path in (f"/accounts/confirm-email/{QUERY}/", f"/accounts/password/reset/key/1-{QUERY}/"):
+            await client.get(site.copy_with(path=path))
+            # Without the cookie of the form: a refusal that Django's own loggers tell of.
+            assert (await client.post(site.copy_with(path=path))).status_code == 403
     async with await server.socket() as socket:
         await socket.send(json.dumps({"type": "send", **send(GOOD)}))
         while not json.loads(await socket.recv()).get("isFinal"):
