@@ -39,6 +39,7 @@ _ALL = (
     Case("websocket", PACED, (Entrant(OURS, "ours", websocket=True, environment=CLOCK_50_MS), *PEERS), in_turns),
     Case("tls", PACED, (Entrant(OURS, "ours", tls=True, environment=CLOCK_50_MS), *TLS_PEERS), in_turns),
     Case("saturated", SATURATED, (*_ours(), *PEERS), in_turns),
+    Case("saturated-websocket", SATURATED, (Entrant(OURS, "ours", websocket=True), *PEERS), in_turns),
     Case("ramp", PACED, _ours(**CLOCK_50_MS), first_tokens),
     *(_many(streams) for streams in (100, 1000, 1500, 2000)),
     Case("memory", IDLE, (*_ours(), *PEERS), memory_cost.measure),
@@ -57,7 +58,7 @@ _ALL = (
 )
 
 CASES = {case.name: case for case in _ALL}
-DEFAULT = ("paced", "websocket", "saturated")
+DEFAULT = ("paced", "websocket", "saturated", "saturated-websocket", "memory", "transactions")
 
 
 def chosen(names: Iterable[str]) -> list[Case]:

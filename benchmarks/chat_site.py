@@ -21,6 +21,9 @@ UVICORN = (
     *(sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools"),
     *("--no-access-log", "--log-level", "warning", "--backlog", "2048"),
 )
+ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""As the Makefile sets them; the Starlette relay has them too."""
+
 DATABASE = "chat.sqlite3"
 NOBODY = "http://127.0.0.1:9/v1"
 """The upstream of a server that is asked nothing."""
@@ -59,10 +62,7 @@ class ChatSite:
             "CHAT_ACCESS_TOKEN_SECONDS": "86400",
             "REDIS_URL": "",
             "DEBUG": "false",
-            # As the Makefile sets them.
-            "MALLOC_ARENA_MAX": "2",
-            "MALLOC_MMAP_THRESHOLD_": "131072",
-            "MALLOC_TRIM_THRESHOLD_": "131072",
+            **ALLOCATOR,
         }
         self._prepare(users)
         with self._process(directory, NOBODY, ["none"], {}) as process:
@@ -105,7 +105,9 @@ class ChatSite:
     def _sign_in(self, port: int, users: int) -> list[str]:
         def token(number: int) -> str:
             credentials = {"username": f"user{number}", "password": self._password}
-            answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/auth/token", json=credentials, timeout=60)
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/api/v1/auth/token", json=credentials, timeout=60, trust_env=False
+            )
             answer.raise_for_status()
             access: str = answer.json()["access"]
             return access

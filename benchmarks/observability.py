@@ -31,29 +31,35 @@ UNWATCHED = {
 }
 EVERY_TRACE = {**WATCHED, "OTEL_TRACES_SAMPLER": "parentbased_always_on"}
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""Where the traces go: a sink on the harness's core."""
+"""Where the traces go: to a sink each, on the harness's core."""
+
+
+def _sink(log: Path) -> ListeningProcess:
+    port = free_port()
+    return ListeningProcess([sys.executable, "-m", "benchmarks.trace_sink", str(port)], port, HARNESS_CORE, log)
+
+
+def _address(sink: ListeningProcess) -> str:
+    return f"http://127.0.0.1:{sink.port}"
 
 
 def measure(stage: Stage, case: Case) -> Outcome:
     """`case.entrants`: the watched one, the one of which every trace is kept, and the one that is not watched."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-traces-")))
-        port = free_port()
-        command = [sys.executable, "-m", "benchmarks.trace_sink", str(port)]
-        stack.enter_context(ListeningProcess(command, port, HARNESS_CORE, directory / "sink.log"))
-        sink = f"http://127.0.0.1:{port}"
+        sinks = [stack.enter_context(_sink(directory / f"sink-{number}.log")) for number in range(len(case.entrants))]
         contenders = [
             stack.enter_context(
                 stage.contender(
-                    replace(entrant, environment={**entrant.environment, ENDPOINT: sink}), case.workload.plan
+                    replace(entrant, environment={**entrant.environment, ENDPOINT: _address(sink)}), case.workload.plan
                 )
             )
-            for entrant in case.entrants
+            for entrant, sink in zip(case.entrants, sinks, strict=True)
         ]
         figures = loaded(stage, case, contenders)
-        traces = httpx.get(sink, trust_env=False).json()["bytes"]
-    if not traces:
-        raise CannotMeasure("no trace has come to the sink: being watched would cost nothing")
+        traces, all_traces, no_traces = (httpx.get(_address(sink), trust_env=False).json()["bytes"] for sink in sinks)
+    if not 0 < traces < all_traces or no_traces:
+        raise CannotMeasure(f"{traces}, {all_traces} and {no_traces} bytes of traces have come: not what is measured")
     watched, every_trace, unwatched = (figure.cpu_us_per_token for figure in figures)
     return Outcome(
         figures,

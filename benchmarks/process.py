@@ -43,6 +43,10 @@ def free_port() -> int:
         return port
 
 
+OF_SERVERS = ("CHAT_", "OTEL_", "PROMETHEUS_", "DJANGO_")
+"""Variables that are set for a server by name: what the shell happens to have would change what is measured."""
+
+
 class ListeningProcess:
     """As a context it is there, and listening on `port` of 127.0.0.1, inside."""
 
@@ -53,7 +57,8 @@ class ListeningProcess:
         self._command = command
         self._core = core
         self._log = log
-        self._environment = {**os.environ, **(environment or {})}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(OF_SERVERS)}
+        self._environment = {**inherited, **(environment or {})}
 
     @property
     def pid(self) -> int:

@@ -9,7 +9,7 @@
 | `BENCH_SERVER` | `uvicorn` | what serves ours: `uvicorn` or `daphne` |
 | `BENCH_RELAYS` | none | a folder with Go sources: `load/`, `upstream/`, `peers/gorelay/` |
 | `BENCH_LOAD` | `go` with BENCH_RELAYS, else `python` | the load generator |
-| `BENCH_PROFILE` | none | `py-spy` or `perf`: one further run of ours is recorded |
+| `BENCH_PROFILE` | none | `py-spy` or `perf`: one further run of ours is recorded, in cases that run in turns |
 | `BENCH_RESULTS` | `benchmarks/results` | where the files go |
 """
 

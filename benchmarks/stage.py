@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import certificate
 from benchmarks.case import Entrant, Kind
-from benchmarks.chat_site import UVICORN, ChatSite
+from benchmarks.chat_site import ALLOCATOR, UVICORN, ChatSite
 from benchmarks.generators import Generator
 from benchmarks.go_tools import GoTools
 from benchmarks.job import Job
@@ -109,7 +109,7 @@ class Stage:
             environment["GOMAXPROCS"] = "1"  # one worker
         else:
             command = [*UVICORN, "--port", str(port), "benchmarks.peers.starlette_relay:app"]
-            environment["UPSTREAM_URL"] = upstream
+            environment |= {"UPSTREAM_URL": upstream, **ALLOCATOR}
         return ListeningProcess(command, port, SERVER_CORE, directory / "server.log", environment)
 
     def _upstream(self, *, tls: bool, held: bool) -> str:

@@ -6,7 +6,7 @@ import structlog
 
 from chat.errors import ErrorCode
 from chat.events import StartData, Status
-from chat.observation import NO_ATTEMPT, Attempt, Ended, Observer, Run
+from chat.observation import NO_ATTEMPT, Attempt, Ended, Lost, Observer, Run
 from chat.served_request import served
 
 logger = structlog.get_logger(__name__)
@@ -16,6 +16,20 @@ class Journal(Observer):
     def started(self, start: StartData, account: str) -> Run:
         request = served.get()
         return _JournalRun(start, account, "" if request is None else request.accepted)
+
+    def lost(self, lost: Lost) -> None:
+        logger.info(
+            "generation",
+            generation=lost.generation,
+            conversation=lost.conversation,
+            user=lost.account,
+            provider=lost.provider,
+            model=lost.model,
+            upstream=lost.upstream,
+            status=Status.INTERRUPTED.value,
+            error_code=ErrorCode.INTERRUPTED.value,
+            duration_ms=lost.duration_ms,
+        )
 
 
 class _JournalRun(Run):

@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from chat.errors import ErrorCode, GenerationFailed
 from chat.events import ENDED, StartData, Status
-from chat.observation import Attempt, Ended, Observer, Run, Sample
+from chat.observation import Attempt, Ended, Lost, Observer, Run, Sample
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -56,6 +56,10 @@ class _Provider:
     retries: Counter
     fallbacks: Counter
     gap: Histogram
+
+
+NOTHING_SAID = frozenset({ErrorCode.EMPTY_REPLY, ErrorCode.CONTENT_FILTERED})
+"""Failures that may show only once the upstream has ended as it should."""
 
 
 class Metrics(Observer):
@@ -106,7 +110,7 @@ class Metrics(Observer):
             "chat_generations_started_total", "Generations, by what was asked for.", by_model, registry=registry
         )
         self._ended = Counter(
-            "chat_generations_total", "Ended generations, by who answered or was asked last.", [*by_model, "status"],
+            "chat_generations_total", "Ended generations, by who answered or was asked for.", [*by_model, "status"],
             registry=registry,
         )  # fmt: skip
         self._tokens = Counter(
@@ -167,6 +171,9 @@ class Metrics(Observer):
         model.started.inc()
         return _MeasuredRun(self, model, self.provider(start.provider))
 
+    def lost(self, lost: Lost) -> None:
+        self.model(lost.provider, lost.model).ended[Status.INTERRUPTED].inc()
+
     def sampled(self, sample: Sample) -> None:
         self._transports |= sample.streams.keys() | sample.connections.keys()
         for transport in self._transports:
@@ -212,12 +219,13 @@ class Metrics(Observer):
 class _MeasuredRun(Run):
     """`model` and `provider`: what was asked for, then who answers."""
 
-    __slots__ = ("metrics", "model", "provider")
+    __slots__ = ("error_counted", "metrics", "model", "provider")
 
     def __init__(self, metrics: Metrics, model: _Model, provider: _Provider) -> None:
         self.metrics = metrics
         self.model = model
         self.provider = provider
+        self.error_counted = False
 
     def attempt(self, provider: str, model: str, number: int, *, fallback: bool) -> Attempt:
         asked = self.metrics.provider(provider)
@@ -238,6 +246,11 @@ class _MeasuredRun(Run):
         # Where the database does not have it, readers were told that it was interrupted.
         model.ended[ended.status if ended.committed else Status.INTERRUPTED].inc()
         model.duration.observe(ended.duration_ms / 1000)
+        if ended.status is Status.CANCELLED and ended.first_token_ms is None:
+            # Who gave up has waited for so long at least.
+            model.first_token.observe(ended.duration_ms / 1000)
+        if ended.error is not None and ended.error.error_code in NOTHING_SAID and not self.error_counted:
+            self.provider.errors[ended.error.error_code].inc()
         # An estimate for what nobody answered would be of tokens that nobody took.
         if not ended.usage.estimated or ended.first_token_ms is not None:
             model.tokens_in.inc(ended.usage.input_tokens)
@@ -256,6 +269,7 @@ class _MeasuredAttempt(Attempt):
         self._run.model, self._run.provider = self._model, self._provider
 
     def ended(self, error: GenerationFailed | None) -> None:
+        self._run.error_counted = error is not None
         if error is not None:
             self._provider.errors[error.error_code].inc()
 

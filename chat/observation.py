@@ -15,8 +15,8 @@ from chat.events import StartData, Status, Usage
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a generation ended. `provider` and `model`: who answered, or was asked last. `committed`: the database has
-    it; else its readers were told that it is lost."""
+    """How a generation ended. `provider` and `model`: who answered; else who was asked for. `committed`: the database
+    has it; else its readers were told that it is lost."""
 
     status: Status
     provider: str
@@ -26,6 +26,19 @@ class Ended:
     first_token_ms: int | None
     duration_ms: int
     committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A generation whose process has gone, and which another has ended as interrupted."""
+
+    generation: str
+    conversation: str
+    account: str
+    provider: str
+    model: str
+    upstream: str
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class Run:
         """After so long, from the start."""
 
     def gap(self, seconds: float) -> None:
-        """The longest time between two events of text since the last call."""
+        """The longest time without an event of text since the last call, one that still lasts included."""
 
     def ended(self, ended: Ended) -> None:
         """Once, after the terminal event."""
@@ -78,6 +91,9 @@ class Observer:
     def started(self, start: StartData, account: str) -> Run:
         """In the context of the request that starts it; what follows comes from a task of its own."""
         return NO_RUN
+
+    def lost(self, lost: Lost) -> None:
+        """Found by this process; nobody was told of its end before."""
 
     def sampled(self, sample: Sample) -> None:
         """About once a second."""
@@ -99,6 +115,10 @@ class Observers(Observer):
         if not wanted:
             return NO_RUN
         return wanted[0] if len(wanted) == 1 else _Runs(wanted)
+
+    def lost(self, lost: Lost) -> None:
+        for observer in self._observers:
+            observer.lost(lost)
 
     def sampled(self, sample: Sample) -> None:
         for observer in self._observers:

@@ -125,7 +125,7 @@ class Runtime:
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )
             # The log of a single process dies with it: whatever runs in the database now is nobody's.
-            await self.store.reap(None)
+            await self._reap(None)
             self.engine.open()
             self._housekeeping = [
                 asyncio.create_task(self._reap_forever(), name="reaper"),
@@ -185,12 +185,16 @@ class Runtime:
         while True:
             await asyncio.sleep(REAP_SECONDS)
             try:
-                reaped = await self.store.reap(timedelta(seconds=SILENT_SECONDS))
+                await self._reap(timedelta(seconds=SILENT_SECONDS))
             except Exception:
                 logger.exception("the reaper failed")
-            else:
-                if reaped:
-                    logger.warning("%d generations of dead workers ended", len(reaped))
+
+    async def _reap(self, silent_for: timedelta | None) -> None:
+        reaped = await self.store.reap(silent_for)
+        for lost in reaped:
+            self.observer.lost(lost)
+        if reaped:
+            logger.warning("%d generations of dead workers ended", len(reaped))
 
 
 def _traces() -> Traces:

@@ -96,14 +96,14 @@ async def test_the_rules_and_the_dashboard_ask_for_what_is_there(watched: Any, p
     expressions = [rule["query"] for rule in rules] + [target["expr"] for target in panel_targets()]
     for expression in expressions:
         found = list(asked_for(expression))
-        assert found, expression
+        assert found or expression == 'up{job="chat"} == 0', expression
         for name, labels in found:
             assert name in there, expression
             assert labels <= there[name] | OF_PROMETHEUS, expression
     for rule in rules:
         assert {"summary", "description", "runbook"} <= rule["annotations"].keys()
         assert rule["labels"]["severity"] in ("warning", "critical")
-        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= grouping(rule["query"])
+        assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= grouping(rule["query"]) | OF_PROMETHEUS
     for target in panel_targets():
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= grouping(target["expr"]), target
     shown = {name for target in panel_targets() for name in METRIC.findall(target["expr"])}
@@ -179,6 +179,8 @@ MODEL = 'provider="one",model="first"'
         ("ChatRepliesFail", ended(0, 0, 0), False),
         ("ChatManyStreams", streams(1000, 501), True),
         ("ChatManyStreams", streams(1000, 500), False),
+        ("ChatServerAway", {'up{job="chat",instance="one"}': "0x60"}, True),
+        ("ChatServerAway", {'up{job="chat",instance="one"}': "1x60"}, False),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.3x60"}, True),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.2x60"}, False),
         ("ChatReadersDropped", {"chat_readers_dropped_total": "0+2x60"}, True),

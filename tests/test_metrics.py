@@ -17,12 +17,14 @@ from pytest_django import Settings
 from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import Server
+from tests.log_lines import line
 from tests.watched_server import (
     BAD,
     ENDLESS,
     GOOD,
     LARGE,
     RECOVERS,
+    SILENT,
     Scraped,
     prepared_database,
     reply,
@@ -142,6 +144,31 @@ async def test_sockets_that_go_in_mid_command_are_forgotten_and_are_no_failure(w
     await asyncio.sleep(3)  # after so long, what is left behind counts as a reader that takes nothing
     assert (await scrape(server))("chat_readers_dropped_total") == 0
     assert "Traceback" not in server.log()
+
+
+async def test_replies_that_die_with_their_process_are_counted_and_told_of_by_the_next(watched: Any) -> None:
+    server = await watched(LOG_FORMAT="json")
+    async with await server.client() as client:
+        send = {"message": "hello", "provider": "main", "model": ENDLESS}
+        answer = await client.post("/chat", json=send, headers={"Prefer": "respond-async"})
+        generation = answer.json()["generation"]
+        server.kill()
+        await server.start()
+    after = await scrape(server)
+    assert after(COUNTED, provider="main", model=ENDLESS, status="interrupted") == 1
+    told = await line(server, "generation", generation=generation)
+    assert (told["status"], told["error_code"], told["model"]) == ("interrupted", "INTERRUPTED", ENDLESS)
+
+
+async def test_who_gives_up_before_the_first_token_has_waited_for_it(watched: Any) -> None:
+    server = await watched()
+    series = {"provider": "main", "model": SILENT}
+    async with await server.client() as client:
+        answer = await client.post("/chat", json={"message": "hello", **series}, headers={"Prefer": "respond-async"})
+        stopped = await client.post(f"/generations/{answer.json()['generation']}/stop")
+        assert stopped.json()["status"] == "cancelled"
+    after = await until(server, lambda scraped: scraped(COUNTED, status="cancelled", **series) == 1)
+    assert after("chat_first_token_seconds_count", **series) == 1
 
 
 # Several processes

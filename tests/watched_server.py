@@ -22,6 +22,7 @@ __all__ = ["prepared_database", "scrape", "until", "watched"]
 
 KEY = "test-key"
 GOOD, BAD, ENDLESS, RECOVERS, SLOW = "tokens-20-100", "fault-400", "tokens-2000-50", "fault-500-x1", "fault-slow"
+SILENT = "fault-silence"
 LARGE = f"bytes-{5 << 20}"
 PATIENCE = 30.0
 """Seconds until a test gives a condition up."""
@@ -31,7 +32,7 @@ PROVIDERS = f"""
 kind = "openai_chat"
 base_url = "{{url}}"
 api_key = "env:TEST_KEY"
-models = ["{GOOD}", "{BAD}", "{ENDLESS}", "{RECOVERS}", "{SLOW}", "{LARGE}"]
+models = ["{GOOD}", "{BAD}", "{ENDLESS}", "{RECOVERS}", "{SLOW}", "{SILENT}", "{LARGE}"]
 retries = 1
 
 [providers.broken]

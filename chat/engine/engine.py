@@ -210,7 +210,7 @@ class Engine:
         for producer in list(self._producers.values()):
             producer.check_deadlines(now)
             if report_gaps:
-                producer.report_gap()
+                producer.report_gap(now)
             if producer.paused_since is not None and now - producer.paused_since > self._settings.pause_seconds:
                 producer.resume()
             if self._settings.stop_without_readers:

@@ -116,6 +116,7 @@ class Producer:
         except Exception:
             logger.exception("generation %s failed", self.generation.id)
             self._failure = GenerationFailed(ErrorCode.GENERATION_ERROR)
+        self.report_gap(self._loop.time())
         self._reading = False
         # The upstream connection is closed by now; the ending is not to be interrupted any more.
         self._log_pending()
@@ -157,8 +158,10 @@ class Producer:
             self._last_event = now
             self._log_pending()
 
-    def report_gap(self) -> None:
-        """Tells the observer the longest time between two events since the last call, if there were any."""
+    def report_gap(self, now: float) -> None:
+        """Tells the observer the longest time without an event since the last call, one that still lasts included."""
+        if self._pace.started and self._reading and self.paused_since is None:
+            self._longest_gap = max(self._longest_gap, now - self._last_event)
         if self._longest_gap:
             self._run.gap(self._longest_gap)
             self._longest_gap = 0.0
@@ -189,7 +192,6 @@ class Producer:
             data = ErrorData(self._job.words(lost), lost.code, {}, lost.retryable)
             self._log.append(self.stream, "error", encode(data))
         self._log.end(self.stream)
-        self.report_gap()
         self._run.ended(
             Ended(
                 outcome.status,

@@ -18,6 +18,7 @@ from chat.errors import WORDS, ErrorCode
 from chat.events import Status
 from chat.models import Conversation, Generation, Message
 from chat.models.generation import LIVE_VALUES
+from chat.observation import Lost
 from chat.services.database import Database
 from chat.services.statements import update_returning
 
@@ -57,10 +58,10 @@ class DatabaseStore(Store):
     async def finish(self, ending: Ending) -> bool:
         return await self._database.write_patiently(self._finish, ending)
 
-    async def reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
+    async def reap(self, silent_for: timedelta | None) -> list[Lost]:
         """Ends what no worker runs any more as `interrupted`: generations without a heartbeat for so long, or, with
-        None, all of other owners. Returns their ids."""
-        reaped: list[uuid.UUID] = []
+        None, all of other owners."""
+        reaped: list[Lost] = []
         while batch := await self._database.write(self._reap, silent_for):
             reaped += batch
         return reaped
@@ -134,13 +135,13 @@ class DatabaseStore(Store):
             whole = {"text": outcome.text, "reasoning": outcome.reasoning, "status": status}
             update_returning(Message, self._database.alias, whole, "id = %s", (message,), ("id",))
 
-    def _reap(self, silent_for: timedelta | None) -> list[uuid.UUID]:
+    def _reap(self, silent_for: timedelta | None) -> list[Lost]:
         now = datetime.now(UTC)
         dead = Generation.objects.using(self._database.alias).filter(status__in=LIVE_VALUES)
         dead = dead.exclude(owner=self.owner) if silent_for is None else dead.filter(heartbeat__lt=now - silent_for)
         lengths = {"message_chars": Length("message__text"), "reasoning_chars": Length("message__reasoning")}
         batch = dead.annotate(**lengths)[:REAPED_AT_ONCE]
-        return [generation.id for generation in batch if self._interrupt(generation, now)]
+        return [_lost(generation) for generation in batch if self._interrupt(generation, now)]
 
     def _interrupt(self, generation: Generation, now: datetime) -> bool:
         with override(generation.language or "en"):
@@ -157,7 +158,7 @@ class DatabaseStore(Store):
                 error_code=ErrorCode.INTERRUPTED.value,
                 error_message=words,
                 finished_at=now,
-                duration_ms=round((generation.heartbeat - generation.created_at).total_seconds() * 1000),
+                duration_ms=_duration_ms(generation),
             )
         )
         if changed != 1:
@@ -166,6 +167,23 @@ class DatabaseStore(Store):
             status=Status.INTERRUPTED.value
         )
         return True
+
+
+def _lost(generation: Generation) -> Lost:
+    return Lost(
+        str(generation.id),
+        str(generation.conversation_id),
+        str(generation.user_id),
+        generation.provider,
+        generation.model,
+        generation.upstream,
+        _duration_ms(generation),
+    )
+
+
+def _duration_ms(generation: Generation) -> int:
+    """Until the last sign of life."""
+    return round((generation.heartbeat - generation.created_at).total_seconds() * 1000)
 
 
 def _after_prefix(field: str, offset: int, text: str) -> str | Concat:

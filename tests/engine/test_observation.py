@@ -9,6 +9,7 @@ import pytest
 from chat.errors import GenerationFailed
 from chat.events import StartData, Status
 from chat.observation import Attempt, Ended, Observer, Observers, Run
+from chat.providers.base import Timeouts
 from tests.engine.conftest import MakeRig
 
 
@@ -82,6 +83,16 @@ async def test_each_attempt_is_reported_with_what_ended_it(make_rig: MakeRig) ->
     ]
     assert diary.end is not None
     assert diary.end.status is Status.COMPLETED
+
+
+async def test_a_silence_that_lasts_is_a_gap_too(make_rig: MakeRig) -> None:
+    diary = Diary()
+    rig = await make_rig(observer=diary, timeouts=Timeouts(idle=1.5))
+    generation = rig.start("fault-stall")
+    await rig.engine.ended(generation)
+    assert diary.end is not None
+    assert diary.end.status is Status.FAILED
+    assert max(diary.gaps) > 1.4, "nothing came after it"
 
 
 async def test_a_stop_is_no_failure_of_the_attempt(make_rig: MakeRig) -> None:
