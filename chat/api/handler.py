@@ -14,6 +14,7 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import ResolverMatch
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -32,12 +33,26 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 class ApiHandler(ASGIHandler):
     """Like ASGIHandler, with the API's own chain in the place of settings.MIDDLEWARE."""
 
+    def __init__(self) -> None:
+        self._fixed_routes: dict[str, ResolverMatch] = {}
+        super().__init__()
+
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
         view = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]
         self._middleware_chain = _chain(cast(GetResponse, view))
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """A path without parameters is looked up once: there are as many as there are routes."""
+        match = self._fixed_routes.get(request.path_info)
+        if match is None:
+            match = super().resolve_request(request)
+            if not match.kwargs and not match.args:
+                self._fixed_routes[request.path_info] = match
+        request.resolver_match = match
+        return match
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:  # type: ignore[override]
         if _too_large(scope):
@@ -62,8 +77,8 @@ class ApiHandler(ASGIHandler):
 def _chain(get_response: GetResponse) -> GetResponse:
     async def respond(request: HttpRequest) -> HttpResponseBase:
         request.LANGUAGE_CODE = translation.get_language_from_request(request)
-        with translation.override(request.LANGUAGE_CODE):
-            response = await get_response(request)
+        translation.activate(request.LANGUAGE_CODE)  # for this request's task alone: it has a context of its own
+        response = await get_response(request)
         if response.status_code in (404, 405) and "json" not in response.headers.get("Content-Type", ""):
             response = _plain_error(response.status_code)
         for name, value in SECURITY_HEADERS.items():
