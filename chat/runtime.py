@@ -190,7 +190,7 @@ class Runtime:
                 logger.exception("the reaper failed")
 
     async def _reap(self, silent_for: timedelta | None) -> None:
-        reaped = await self.store.reap(silent_for)
+        reaped = await self.store.reap(silent_for, self.engine.running())
         for lost in reaped:
             self.observer.lost(lost)
         if reaped:

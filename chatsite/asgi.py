@@ -20,7 +20,7 @@ from chat.api.handler import ApiHandler
 from chat.websocket.routing import websocket_urlpatterns
 from chatsite.draining import drain_on_sigterm
 from chatsite.request_log import logged
-from chatsite.uvicorn_writes import shortened
+from chatsite.uvicorn_writes import cut_unfinished, shortened
 
 api = ApiHandler()
 sockets = URLRouter(websocket_urlpatterns)
@@ -38,7 +38,11 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "websocket":
         await logged(route_socket, scope, receive, shortened(send))
     elif scope["path"].startswith(API_PREFIXES):
-        await logged(route_api, scope, receive, shortened(send))
+        send = shortened(send)
+        try:
+            await logged(route_api, scope, receive, send)
+        finally:
+            cut_unfinished(send)
     else:
         await logged(route_page, scope, receive, send)
 

@@ -1,14 +1,16 @@
 """Shorter ways to uvicorn's connections for what a stream sends over and over; anything else goes uvicorn's own way.
 
 uvicorn passes each frame of a WebSocket through the objects of its library, and looks at every part of a response again
-as if it were the first: that costs a token more than parsing it did. And it lets a WebSocket that is to be closed wait
-for a client that takes nothing: such a connection is cut.
+as if it were the first: that costs a token more than parsing it did. And it lets a connection that is to be closed wait
+for a client that takes nothing, for as long as that likes: such a connection is cut.
 
 These are uvicorn's inner parts, of the pinned version: what is not exactly them is left alone.
 """
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +21,15 @@ from websockets.protocol import State
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 FINAL_TEXT = b"\x81"
+
+RESET_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER: on, for no time."""
+
+
+def cut_unfinished(send: Send) -> None:
+    """The application has returned: where it left a response unfinished, its client is not waited for."""
+    if type(send) is _ResponseWrites:
+        send.cut_unfinished()
 
 
 def shortened(send: Send) -> Send:
@@ -55,6 +66,15 @@ class _ResponseWrites:
             cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         else:
             await cycle.send(message)  # type: ignore[arg-type]
+
+    def cut_unfinished(self) -> None:
+        cycle, transport = self._cycle, self._cycle.transport
+        if cycle.response_complete or cycle.disconnected or not transport.get_write_buffer_size():
+            return
+        cycle.disconnected = True
+        # Reset, or the system would go on offering what nobody takes.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_ONCE)
+        transport.abort()
 
 
 class _SocketWrites:

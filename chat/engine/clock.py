@@ -9,9 +9,12 @@ live streams has no ticks.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
 
 from chat.providers.base import Source
+
+logger = logging.getLogger(__name__)
 
 LAG_TOLERATED = 0.5
 """Part of an interval by which a tick may be late before the interval grows."""
@@ -85,26 +88,35 @@ class Clock:
         self._due = now
         held, self._held = self._held, []
         for pace in held:
-            pace.tick()
+            pace.held = False
+            try:
+                pace.tick()
+            except Exception:  # one stream's trouble is not the others'
+                logger.exception("a stream cannot be read")
 
     def _flush(self) -> None:
         self._flush_planned = False
         self.now = self._running_loop().time()
         dirty, self._dirty = self._dirty, []
         for flushable in dirty:
-            flushable.flush()
+            try:
+                flushable.flush()
+            except Exception:
+                logger.exception("a stream's events cannot be logged")
 
 
 class StreamPace:
     """One generation's pace: free until `started`, then by the clock; not at all while `paused`."""
 
-    __slots__ = ("_clock", "_source", "paused", "started")
+    __slots__ = ("_clock", "_source", "held", "paused", "started")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._source: Source | None = None
         self.started = False
         self.paused = False
+        self.held = False
+        """It has its place in the clock's next tick."""
 
     def hold(self, source: Source) -> bool:
         if self.paused:
@@ -113,7 +125,9 @@ class StreamPace:
         if not self.started:
             return False
         self._source = source
-        self._clock.hold(self)
+        if not self.held:
+            self.held = True
+            self._clock.hold(self)
         return True
 
     def tick(self) -> None:

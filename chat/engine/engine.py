@@ -14,7 +14,7 @@ from chat.engine.generation import Generation
 from chat.engine.log import EventLog
 from chat.engine.producer import Job, Producer
 from chat.engine.reader import Reader, Readers
-from chat.engine.store import Store
+from chat.engine.store import Partial, Store
 from chat.errors import Unavailable
 from chat.events import encode
 from chat.observation import Observer
@@ -127,6 +127,10 @@ class Engine:
         """How many generations run here."""
         return len(self._producers)
 
+    def running(self) -> list[str]:
+        """The generations that run here."""
+        return list(self._producers)
+
     async def ended(self, generation: str) -> None:
         """Returns once the generation does not run here (any more)."""
         producer = self._producers.get(generation)
@@ -234,10 +238,11 @@ class Engine:
     async def _save(self, producers: Iterable[Producer]) -> None:
         """One save at a time: what a failed one did not bring must come with the next, before anything later."""
         async with self._saving:
-            taken = [(producer, partial) for producer in producers if (partial := producer.partial()) is not None]
-            if not taken:
-                return
+            taken: list[tuple[Producer, Partial]] = []
             try:
+                taken.extend((one, partial) for one in producers if (partial := one.partial()) is not None)
+                if not taken:
+                    return
                 await self._store.save([partial for _producer, partial in taken])
             except Exception:
                 for producer, _partial in taken:

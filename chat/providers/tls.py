@@ -51,6 +51,8 @@ class TlsClient:
         )
         self.ended = False
         """The server has said goodbye: the orderly end, whether or not it closes the connection too."""
+        self.failure: ssl.SSLError | None = None
+        """What has come after what `decrypt` gave is not of this connection."""
 
     def shake_hands(self, data: bytes = b"") -> bool:
         """Goes on with what the server sent; True when the handshake is done. Raises ssl.SSLError."""
@@ -62,7 +64,7 @@ class TlsClient:
         return True
 
     def decrypt(self, data: bytes) -> bytes:
-        """What this completes, b"" where it completes nothing. Raises ssl.SSLError."""
+        """What this completes, b"" where it completes nothing. Sets `ended` or `failure` where nothing follows."""
         received, tls = self._received, self._tls
         received.write(data)
         plain: list[bytes] = []
@@ -74,6 +76,9 @@ class TlsClient:
                 break
             except ssl.SSLZeroReturnError:
                 self.ended = True
+                break
+            except ssl.SSLError as error:
+                self.failure = error
                 break
             if not size:
                 self.ended = True

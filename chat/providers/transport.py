@@ -50,6 +50,8 @@ class PacedConnection(asyncio.Protocol):
         self._pace = pace
         self._tls = tls
         self._secure = False
+        self.paced = False
+        """Not before the handshakes are done: a pause in their middle would have them fail."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._fd = -1
@@ -75,15 +77,23 @@ class PacedConnection(asyncio.Protocol):
             _, connection = await loop.create_connection(lambda: cls(pace, client), host, port)
             if client is not None:
                 await connection._shake_hands(client)
+        connection.paced = True
         return connection
 
     def write(self, data: bytes) -> None:
+        """Raises ConnectionDied; what is written to a connection that has died goes nowhere."""
         assert self._transport is not None
+        if self._failure is not None:
+            return
         if self._tls is None:
             self._transport.write(data)
-        else:
+            return
+        try:
             self._tls.encrypt(data)
-            self._transport.write(self._tls.outgoing())
+        except ssl.SSLError as error:
+            self._failure = error
+            raise ConnectionDied("the connection died") from error
+        self._transport.write(self._tls.outgoing())
 
     async def read(self) -> bytes:
         """All that has come, or b"" at the end; raises ConnectionDied when there was no orderly end."""
@@ -175,9 +185,11 @@ class PacedConnection(asyncio.Protocol):
             self._wake()
         else:
             self._pour(data, self._sink)
-        if self._tls is not None and self._tls.ended:
+        if self._tls is not None and (self._tls.ended or self._tls.failure is not None):
+            # Only now: what came before it has been handed out.
+            self._failure = self._failure or self._tls.failure
             self.eof_received()
-        if (size < FULL_READ or self._budget <= 0) and self._pace.hold(self):
+        if self.paced and (size < FULL_READ or self._budget <= 0) and self._pace.hold(self):
             self._stop_reading()
             return False
         if self._unread >= UNREAD_LIMIT:
@@ -189,12 +201,7 @@ class PacedConnection(asyncio.Protocol):
     def _decrypt(self, data: bytes) -> bytes:
         assert self._tls is not None
         assert self._transport is not None
-        try:
-            data = self._tls.decrypt(data)
-        except ssl.SSLError as error:
-            self._failure = error
-            self._wake()
-            return b""
+        data = self._tls.decrypt(data)
         if answer := self._tls.outgoing():
             self._transport.write(answer)
         return data

@@ -75,11 +75,13 @@ class UpstreamSocket:
                 timeout=seconds,
             )
             socket = cls(ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_quiet), connection)
+            connection.paced = False
             try:
                 await socket._shake_hands()
             except BaseException:
                 await connection.aclose()
                 raise
+        connection.paced = True
         return socket
 
     @property
@@ -120,10 +122,14 @@ class UpstreamSocket:
 
     async def aclose(self) -> None:
         """Says goodbye where it can, and waits until the socket is closed."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
-            self._flush()
-        await self._connection.aclose()
+        try:
+            if self._protocol.state is State.OPEN:
+                self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+                self._flush()
+        except ConnectionDied:
+            pass  # nobody hears it
+        finally:
+            await self._connection.aclose()
 
     async def _shake_hands(self) -> None:
         self._protocol.send_request(self._protocol.connect())

@@ -46,7 +46,9 @@ def _settle(calls: list[Call]) -> None:
     for call in calls:
         if call.future.done():
             continue
-        if call.error is not None:
+        if isinstance(call.error, StopIteration):
+            call.future.set_exception(RuntimeError("StopIteration"))  # which a future does not take
+        elif call.error is not None:
             call.future.set_exception(call.error)
         else:
             call.future.set_result(call.result)

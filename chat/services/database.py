@@ -9,6 +9,7 @@ the error.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from django.db import connections, transaction
 
 from chat.services.call import Call, check_room, deliver
 from chat.services.reading_threads import ReadingThreads
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +85,7 @@ class Database:
         return result
 
     def _accept(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Call:
-        check_room(self.writes_waiting, self._most_waiting)
+        check_room(self.writes_waiting, 0 if self._closed else self._most_waiting)
         if self._writer is None:
             self._start_writer()
         return Call(function, args, asyncio.get_running_loop())
@@ -143,6 +146,14 @@ class Database:
         deliver(group)
         return not ended
 
+    def _tidy(self) -> None:
+        connection = connections[self.alias]
+        if connection.errors_occurred:
+            try:
+                connection.close_if_unusable_or_obsolete()
+            except Exception:
+                logger.exception("a connection to the database cannot be closed")
+
     def _commit(self, group: list[Call]) -> None:
         try:
             with transaction.atomic(using=self.alias):
@@ -151,9 +162,7 @@ class Database:
             self.transactions += 1
             self.writes += len(group)
         except Exception as error:  # whatever went wrong belongs to a caller
-            connection = connections[self.alias]
-            if connection.errors_occurred:
-                connection.close_if_unusable_or_obsolete()
+            self._tidy()
             if len(group) == 1:
                 group[0].error = error
             else:

@@ -7,6 +7,7 @@ more than a read by primary key; and its queue has no bound.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any
 from django.db import connections
 
 from chat.services.call import Call, check_room, deliver
+
+logger = logging.getLogger(__name__)
 
 
 class ReadingThreads:
@@ -71,11 +74,14 @@ class ReadingThreads:
                 call.result = call.function(*call.args)
             except BaseException as error:  # whatever went wrong belongs to the caller
                 call.error = error
-            self._tidy()
             deliver([call])
+            self._tidy()
         return True
 
     def _tidy(self) -> None:
         connection = connections[self._alias]
         if connection.errors_occurred or (connection.connection is not None and connection.in_atomic_block):
-            connection.close()
+            try:
+                connection.close()
+            except Exception:
+                logger.exception("a connection to the database cannot be closed")

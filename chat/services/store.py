@@ -58,11 +58,11 @@ class DatabaseStore(Store):
     async def finish(self, ending: Ending) -> bool:
         return await self._database.write_patiently(self._finish, ending)
 
-    async def reap(self, silent_for: timedelta | None) -> list[Lost]:
+    async def reap(self, silent_for: timedelta | None, running: Sequence[str] = ()) -> list[Lost]:
         """Ends what no worker runs any more as `interrupted`: generations without a heartbeat for so long, or, with
-        None, all of other owners."""
+        None, all of other owners. `running`: those that this worker runs, whatever has kept their heartbeats away."""
         reaped: list[Lost] = []
-        while batch := await self._database.write(self._reap, silent_for):
+        while batch := await self._database.write(self._reap, silent_for, running):
             reaped += batch
         return reaped
 
@@ -135,10 +135,12 @@ class DatabaseStore(Store):
             whole = {"text": outcome.text, "reasoning": outcome.reasoning, "status": status}
             update_returning(Message, self._database.alias, whole, "id = %s", (message,), ("id",))
 
-    def _reap(self, silent_for: timedelta | None) -> list[Lost]:
+    def _reap(self, silent_for: timedelta | None, running: Sequence[str]) -> list[Lost]:
         now = datetime.now(UTC)
         dead = Generation.objects.using(self._database.alias).filter(status__in=LIVE_VALUES)
         dead = dead.exclude(owner=self.owner) if silent_for is None else dead.filter(heartbeat__lt=now - silent_for)
+        if running:
+            dead = dead.exclude(id__in=running)
         lengths = {"message_chars": Length("message__text"), "reasoning_chars": Length("message__reasoning")}
         batch = dead.annotate(**lengths)[:REAPED_AT_ONCE]
         return [_lost(generation) for generation in batch if self._interrupt(generation, now)]

@@ -31,6 +31,7 @@ GOING_AWAY = 1012
 """Close code "service restart": the client is to come back with its cursors."""
 
 TOO_SLOW = 1008
+TROUBLE = 1011
 
 STREAMS_PER_SOCKET = 200
 """Generations that one socket may follow at once: far more than a page shows."""
@@ -204,15 +205,27 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                 now = asyncio.get_running_loop().time()
                 if now - checked > settings.CHAT_PING_SECONDS:
                     checked = now
-                    if not await self._runtime.identities.still_valid(self.identity):
+                    if not await self._still_valid():
                         code = handshake.SIGN_IN
                         break
-        except ReaderDropped:
+        except (ReaderDropped, ClientGone, OSError):  # the last is what `base_send` raises where the client has gone
             pass
+        except Exception:
+            logger.exception("a socket's events cannot be written")
+            code = TROUBLE
         except asyncio.CancelledError:
             if not self._dropped:
                 raise
-        await self._close(code)
+        with suppress(ClientGone):
+            await self._close(code)
+
+    async def _still_valid(self) -> bool:
+        try:
+            return await self._runtime.identities.still_valid(self.identity)
+        except Exception as error:
+            # Nobody is signed out by a database that is away: the next ping asks again.
+            logger.warning("a sign-in cannot be looked up: %s", type(error).__name__)
+            return True
 
     async def _deliver(self, reader: Reader, delivery: Delivery) -> None:
         seq = 0

@@ -49,6 +49,38 @@ async def test_what_is_held_is_resumed_once_by_the_next_tick() -> None:
     assert connection.resumed == 1, "one hold, one resume; a clock at rest does not tick"
 
 
+class Broken:
+    """A source, and a log, that nobody has thought of."""
+
+    def resume(self) -> None:
+        raise MemoryError("on purpose")
+
+    flush = resume
+
+
+async def test_one_streams_trouble_is_not_the_others() -> None:
+    clock, connection, log = Clock(interval=0.01), Connection(), Log()
+    for source in (Broken(), connection):
+        started(clock).hold(source)
+    for flushable in (Broken(), log):
+        clock.flush_soon(flushable)
+    await asyncio.sleep(0.1)
+    assert (connection.resumed, log.flushed) == (1, 1)
+
+
+async def test_pauses_leave_a_stream_one_place() -> None:
+    clock, connection = Clock(interval=0.01), Connection()
+    pace = started(clock)
+    for _ in range(10):
+        pace.hold(connection)
+        pace.paused = True
+        pace.unpause()  # reads at once, which holds it again
+        pace.hold(connection)
+    connection.resumed = 0
+    await asyncio.sleep(0.1)
+    assert connection.resumed == 1
+
+
 async def test_one_tick_resumes_everything_that_is_held() -> None:
     clock = Clock(interval=0.01)
     connections = [Connection() for _ in range(20)]

@@ -18,6 +18,9 @@ from chat.providers.spark import Spark
 from chat.simulators.base import Simulator
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.spark import SparkSimulator
+from tests.providers.certificate import certificate, server_tls
+
+__all__ = ["certificate", "server_tls"]
 
 API_KEY = "key-of-the-tests"
 API_SECRET = "secret-of-the-tests"
