@@ -15,7 +15,11 @@ SYSTEM_CHARS = 20_000
 class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations", verbose_name=_("user")
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="conversations",
+        verbose_name=_("user"),
+        db_index=False,  # conversation_newest begins with it
     )
     title = models.CharField(_("title"), max_length=TITLE_CHARS, blank=True)
     provider = models.CharField(_("provider"), max_length=100, blank=True)

@@ -24,7 +24,11 @@ class Generation(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="generations", verbose_name=_("user")
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="generations",
+        verbose_name=_("user"),
+        db_index=False,  # the key's constraint begins with it
     )
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, related_name="generations", verbose_name=_("conversation")

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from chat.models import User
+from chat.services.statements import execute, moment
 
 REMEMBERED = 4096
 """Sign-ins whose cryptography is remembered, the latest used: some 3 MiB."""
@@ -45,20 +46,16 @@ class _Claim(NamedTuple):
 
 def signed_in(session_key: str, using: str) -> Account | None:
     """The active account that is signed in with this session: a changed password has ended it. Writes nothing."""
-    connection = connections[using]
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute(_SESSION, [session_key, now])
-        session = cursor.fetchone()
-        claim = None if session is None else _claim(session[0])
-        if claim is None:
-            return None
-        try:
-            user = uuid.UUID(claim.user)
-        except ValueError:
-            return None
-        cursor.execute(_ACCOUNT, [User._meta.pk.get_db_prep_value(user, connection)])
-        account = cursor.fetchone()
+    session = execute(using, _SESSION, [session_key, moment(timezone.now(), using)]).fetchone()
+    claim = None if session is None else _claim(session[0])
+    if claim is None:
+        return None
+    try:
+        user = uuid.UUID(claim.user)
+    except ValueError:
+        return None
+    key = User._meta.pk.get_db_prep_value(user, connections[using])
+    account = execute(using, _ACCOUNT, [key]).fetchone()
     if account is None:
         return None
     username, email, is_staff, language, password = account

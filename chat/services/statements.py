@@ -6,34 +6,53 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+MOMENTS = 16
+
 Convert = Callable[[Any, BaseDatabaseWrapper], Any]
 
 
-class _Column(NamedTuple):
-    """A column of an insert: the attribute that fills it, what fills it otherwise, and how it goes to the database;
-    without `convert`, as it is."""
+class _Plan(NamedTuple):
+    """An insert of certain attributes: its statement, a row of defaults, and what goes where into a copy of that.
 
-    attribute: str
-    default: Callable[[], Any]
-    convert: Convert | None
+    `given`: place, attribute, and how it goes to the database, None for as it is. `made`: place, and what makes it."""
+
+    sql: str
+    row: list[Any]
+    given: list[tuple[int, str, Convert | None]]
+    made: list[tuple[int, Callable[[], Any]]]
+
+
+def execute(using: str, sql: str, values: Sequence[Any]) -> Any:
+    """Runs a statement with `%s` for each value on the driver's own connection, and gives the driver's cursor: Django's
+    goes through the words of each statement again, which takes as long as a short one. Raises Django's exceptions."""
+    connection = connections[using]
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return connection.connection.execute(_of_driver(sql, connection.vendor), values)
+
+
+@cache
+def _of_driver(sql: str, vendor: str) -> str:
+    return sql.replace("%s", "?") if vendor == "sqlite" else sql
 
 
 def insert(model: type[models.Model], using: str, /, **values: Any) -> None:
     """A new row of these attributes (`user_id`, not `user`), the fields' defaults for the others. No signals."""
     connection = connections[using]
-    prepared = []
-    for attribute, default, convert in _columns(model):
-        value = values.pop(attribute) if attribute in values else default()
-        prepared.append(value if convert is None or value is None else convert(value, connection))
-    assert not values, f"no columns: {sorted(values)}"
-    with connection.cursor() as cursor:
-        cursor.execute(_insert_sql(model, using), prepared)
+    sql, defaults, given, made = _plan(model, using, tuple(values))
+    row = defaults.copy()
+    for place, attribute, convert in given:
+        value = values[attribute]
+        row[place] = value if convert is None or value is None else convert(value, connection)
+    for place, make in made:
+        row[place] = make()
+    execute(using, sql, row)
 
 
 def update_returning(
@@ -54,15 +73,33 @@ def update_returning(
         field.get_db_prep_save(value, connection)  # type: ignore[union-attr]
         for field, value in zip(fields, values.values(), strict=True)
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_update_sql(model, using, tuple(values), where, returning), [*prepared, *where_values])
-        row: tuple[Any, ...] | None = cursor.fetchone()
+    sql = _update_sql(model, using, tuple(values), where, returning)
+    row: tuple[Any, ...] | None = execute(using, sql, [*prepared, *where_values]).fetchone()
     return row
 
 
 @cache
-def _columns(model: type[models.Model]) -> tuple[_Column, ...]:
-    return tuple(_Column(field.attname, field.get_default, _convert(field)) for field in model._meta.concrete_fields)
+def _plan(model: type[models.Model], using: str, attributes: tuple[str, ...]) -> _Plan:
+    connection = connections[using]
+    fields = [field for field in model._meta.concrete_fields if field.column]
+    unknown = set(attributes) - {field.attname for field in fields}
+    assert not unknown, f"no columns: {sorted(unknown)}"
+    plan = _Plan(_insert_sql(model, using), [None] * len(fields), [], [])
+    for place, field in enumerate(fields):
+        convert = _convert(field)
+        if field.attname in attributes:
+            plan.given.append((place, field.attname, convert))
+        elif callable(field.default):
+            plan.made.append((place, partial(_made, field, convert, using)))
+        else:
+            value = field.get_default()
+            plan.row[place] = value if convert is None or value is None else convert(value, connection)
+    return plan
+
+
+def _made(field: models.Field[Any, Any], convert: Convert | None, using: str) -> Any:
+    value = field.get_default()
+    return value if convert is None or value is None else convert(value, connections[using])
 
 
 def _convert(field: models.Field[Any, Any]) -> Convert | None:
@@ -83,7 +120,13 @@ def _uuid(value: uuid.UUID, connection: BaseDatabaseWrapper) -> Any:
 
 
 def _moment(value: datetime, connection: BaseDatabaseWrapper) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
+    return moment(value, connection.alias)
+
+
+@lru_cache(MOMENTS)
+def moment(value: datetime, using: str) -> Any:
+    """As the database wants it. Remembered: one moment stands in several rows."""
+    return connections[using].ops.adapt_datetimefield_value(value)
 
 
 @cache
