@@ -7,13 +7,20 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import httpx
 
+from benchmarks import measurement
 from benchmarks.case import CannotMeasure, Case, Outcome, Quantity
+from benchmarks.measurement import Run
 from benchmarks.process import HARNESS_CORE, ListeningProcess, free_port
-from benchmarks.stage import Stage
-from benchmarks.turns import loaded
+from benchmarks.stage import Contender, Stage
+from benchmarks.turns import warm_up
+from benchmarks.workload import WARM_UP
+
+ROUNDS = 3
+"""For each repetition."""
 
 OVERHEAD = "overhead of being watched"
 
@@ -32,6 +39,24 @@ UNWATCHED = {
 EVERY_TRACE = {**WATCHED, "OTEL_TRACES_SAMPLER": "parentbased_always_on"}
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """Where the traces go: to a sink each, on the harness's core."""
+
+
+def _round(stage: Stage, case: Case, contenders: list[Contender], number: int) -> list[Run]:
+    """One run of each, every other time from the last to the first: a machine that gets slower favours nobody."""
+    order = contenders[::-1] if number % 2 else contenders
+    runs: dict[str, Run] = {}
+    for contender in order:
+        run = measurement.measured(stage.generator, contender.job(case.workload), contender.process.pid)
+        print(f"{case.name}, {contender.name}, round {number + 1}: {run.cpu_us_per_token:.1f} µs a token", flush=True)
+        runs[contender.name] = run
+    return [runs[contender.name] for contender in contenders]
+
+
+def _overhead(rounds: list[list[Run]], place: int) -> float:
+    """Per cent, over the last contender of the same round, on average: what is looked for is smaller than what the
+    machine itself does from one minute to the next."""
+    ratios = [runs[place].cpu_us_per_token / runs[-1].cpu_us_per_token for runs in rounds]
+    return round((fmean(ratios) - 1) * 100, 1)
 
 
 def _sink(log: Path) -> ListeningProcess:
@@ -56,16 +81,21 @@ def measure(stage: Stage, case: Case) -> Outcome:
             )
             for entrant, sink in zip(case.entrants, sinks, strict=True)
         ]
-        figures = loaded(stage, case, contenders)
+        for contender in contenders:
+            warm_up(stage, contender, WARM_UP)
+        rounds = [_round(stage, case, contenders, number) for number in range(ROUNDS * stage.settings.repeat)]
         traces, all_traces, no_traces = (httpx.get(_address(sink), trust_env=False).json()["bytes"] for sink in sinks)
     if not 0 < traces < all_traces or no_traces:
         raise CannotMeasure(f"{traces}, {all_traces} and {no_traces} bytes of traces have come: not what is measured")
-    watched, every_trace, unwatched = (figure.cpu_us_per_token for figure in figures)
+    figures = [
+        measurement.figures(case.name, contender.name, [runs[place] for runs in rounds])
+        for place, contender in enumerate(contenders)
+    ]
     return Outcome(
         figures,
         [
-            Quantity(case.name, OVERHEAD, round((watched / unwatched - 1) * 100, 1), "%"),
-            Quantity(case.name, "overhead with every trace", round((every_trace / unwatched - 1) * 100, 1), "%"),
+            Quantity(case.name, OVERHEAD, _overhead(rounds, 0), "%"),
+            Quantity(case.name, "overhead with every trace", _overhead(rounds, 1), "%"),
             Quantity(case.name, "traces", traces / 1000, "KB"),
         ],
     )
