@@ -53,6 +53,8 @@ class ChatServer:
         self.directory = directory
         self.port = free_port()
         self.server = server
+        self.application = "chatsite.asgi:application"
+        """Over uvicorn."""
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
             "SECRET_KEY": "only-for-tests-" + "x" * 50,
@@ -111,7 +113,7 @@ class ChatServer:
                 *(sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--http", "httptools"),
                 *("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--lifespan", "on"),
                 *("--no-access-log", "--log-level", "warning"),
-                *("--port", str(self.port), "chatsite.asgi:application"),
+                *("--port", str(self.port), self.application),
             ],
         }[self.server]
         self.process = self._spawn(command)

@@ -108,6 +108,8 @@ class Producer:
         try:
             await self._read()
         except GenerationFailed as failure:
+            # Without what led to it: its frames hold this producer, and futures that hold the failure in turn.
+            failure.__traceback__ = failure.__context__ = failure.__cause__ = None
             self._failure = self._failure or failure
         except asyncio.CancelledError:
             if not self._cancelled and self._failure is None:

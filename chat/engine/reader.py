@@ -243,6 +243,7 @@ class Reader:
             self.unfollow(generation)
         if self._begun is not None:
             self._begun.close()
+        self.write = None  # which holds the reader in turn
 
 
 class Readers:

@@ -56,6 +56,9 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
     raise error
 
 
+_READS_NOTHING = httptools.HttpResponseParser(object())
+
+
 class HttptoolsTransport(httpx.AsyncBaseTransport):
     """Takes the pace from `request.extensions["pace"]` and the seconds to connect from
     `request.extensions["timeout"]["connect"]`; waits for the answer as long as the caller does.
@@ -155,6 +158,8 @@ class _Exchange(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._connection.aclose()
+        # The parser holds this, which holds the parser; and this holds, by whoever takes, all of a reply.
+        self._parser, self._take = _READS_NOTHING, _take_nothing
 
     def _pass_on(self) -> bool:
         """What has been parsed goes to `take`; True when there is nothing more to come. A failure comes after it."""

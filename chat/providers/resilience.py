@@ -72,6 +72,12 @@ class RecoveringSource:
         """Gives `take` the events as they come. Raises UpstreamError: after the first token at once; before it, the
         chosen provider's, when everything has been tried. What `take` raises is raised at once."""
         self._take = take
+        try:
+            await self._stream()
+        finally:
+            self._take = _nobody  # else whoever takes, and this, would hold each other
+
+    async def _stream(self) -> None:
         self.watch.begin(self._first[0].timeouts.total)
         failure: UpstreamError | None = None
         for provider, model in self._candidates():

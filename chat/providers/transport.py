@@ -91,7 +91,7 @@ class PacedConnection(asyncio.Protocol):
         try:
             self._tls.encrypt(data)
         except ssl.SSLError as error:
-            self._failure = error
+            self._failure = error.with_traceback(None)
             raise ConnectionDied("the connection died") from error
         self._transport.write(self._tls.outgoing())
 
@@ -251,7 +251,7 @@ class PacedConnection(asyncio.Protocol):
                 return
             except OSError as error:
                 # The socket has told its error, and will tell the event loop of an orderly end only.
-                self._failure = error
+                self._failure = error.with_traceback(None)  # whose frames hold this connection
                 self._read_on_arrival()
                 return
             if not size:

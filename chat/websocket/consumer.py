@@ -269,9 +269,10 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         try:
             await self._runtime.nudges.leave(self.identity.user, self.channel_name)
         finally:
-            if self._pump is not None:
-                self._pump.cancel()
-                await asyncio.gather(self._pump, return_exceptions=True)
+            pump, self._pump = self._pump, None
+            if pump is not None:
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
 
 
 def _generation(frame: dict[str, Any]) -> str:

@@ -83,10 +83,13 @@ async def serve(tmp_path: Path, prepared_database: Path, upstreams: Upstreams) -
     """`await serve("model", …, VARIABLE="value")`: a running server with these models behind both upstreams."""
     servers: list[ChatServer] = []
 
-    async def start(*models: str, server: str = "daphne", **environment: str) -> ChatServer:
+    async def start(
+        *models: str, server: str = "daphne", application: str | None = None, **environment: str
+    ) -> ChatServer:
         directory = tmp_path / f"server-{len(servers)}"
         directory.mkdir()
         chat_server = ChatServer(directory, {**SECRETS, **environment}, server)
+        chat_server.application = application or chat_server.application
         servers.append(chat_server)
         chat_server.declare(upstreams.toml(*models))
         chat_server.prepare(prepared_database)
