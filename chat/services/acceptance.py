@@ -19,7 +19,6 @@ from chat.errors import Conflict, NotFound
 from chat.events import StartData, Status
 from chat.models import Conversation, Generation, Message
 from chat.models.conversation import TITLE_CHARS
-from chat.models.generation import LIVE_VALUES
 from chat.models.identifier import new_id
 from chat.models.message import Role
 from chat.served_request import accept_generation, concerns
@@ -120,7 +119,7 @@ def accept_continuation(user: uuid.UUID, message: uuid.UUID, answerer: Answerer,
         answer = Message.objects.get(id=message, conversation__user_id=user)
     except Message.DoesNotExist:
         raise NotFound(_("This message does not exist.")) from None
-    if Generation.objects.filter(message=answer, status__in=LIVE_VALUES).exists():
+    if Generation.objects.live().filter(message=answer).exists():
         raise Conflict(_("This answer is still being written."))
     _touch_conversation(user, answer.conversation_id, answerer, now, messages=0)
     return _begin(user, answer.conversation_id, answer.parent_id, answer, answerer, key, request, now)

@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 
 from chat.errors import InvalidRequest
 from chat.models import Conversation, Generation, Message
-from chat.models.generation import LIVE_VALUES
 from chat.services import access
 from chat.services.database import Database
 from chat.services.nudges import Nudges
@@ -128,7 +127,7 @@ def _with_siblings(conversation: uuid.UUID, messages: list[Message]) -> list[Mes
 
 def _running(conversations: list[uuid.UUID]) -> defaultdict[uuid.UUID, list[uuid.UUID]]:
     running: defaultdict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
-    rows = Generation.objects.filter(conversation_id__in=conversations, status__in=LIVE_VALUES).order_by("id")
+    rows = Generation.objects.live().filter(conversation_id__in=conversations).order_by("id")
     for conversation, generation in rows.values_list("conversation_id", "id"):
         running[conversation].append(generation)
     return running

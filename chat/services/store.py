@@ -17,7 +17,6 @@ from chat.engine.store import Ending, Partial, Store
 from chat.errors import WORDS, ErrorCode
 from chat.events import Status
 from chat.models import Conversation, Generation, Message
-from chat.models.generation import LIVE_VALUES
 from chat.observation import Lost
 from chat.services.database import Database
 from chat.services.statements import update_returning
@@ -137,7 +136,7 @@ class DatabaseStore(Store):
 
     def _reap(self, silent_for: timedelta | None, running: Sequence[str]) -> list[Lost]:
         now = datetime.now(UTC)
-        dead = Generation.objects.using(self._database.alias).filter(status__in=LIVE_VALUES)
+        dead = Generation.objects.using(self._database.alias).live()
         dead = dead.exclude(owner=self.owner) if silent_for is None else dead.filter(heartbeat__lt=now - silent_for)
         if running:
             dead = dead.exclude(id__in=running)
@@ -150,7 +149,8 @@ class DatabaseStore(Store):
             words = gettext(WORDS[ErrorCode.INTERRUPTED])
         changed = (
             Generation.objects.using(self._database.alias)
-            .filter(id=generation.id, epoch=generation.epoch, status__in=LIVE_VALUES, heartbeat=generation.heartbeat)
+            .live()
+            .filter(id=generation.id, epoch=generation.epoch, heartbeat=generation.heartbeat)
             .update(
                 status=Status.INTERRUPTED.value,
                 epoch=generation.epoch + 1,

@@ -17,6 +17,7 @@ REPLIES = 3
 WHOLE, LONG = "tokens-20-100", "tokens-3000-20"
 FAULTS = ("fault-400", "fault-500", "fault-cut", "fault-error-frame", "fault-garbage", "fault-empty", "fault-stall")
 
+ENDED = ("completed", "cancelled", "failed")
 PROVIDERS = ("sse", "websocket")
 
 
@@ -27,9 +28,10 @@ async def garbage(server: ChatServer) -> dict[str, int]:
 
 
 async def over(client: httpx.AsyncClient, generation: str) -> None:
-    while (await client.get(f"/generations/{generation}")).json()["status"] in ("queued", "running", "paused"):
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(0.3)  # its connection upstream closes, and the sweep has seen it
+    while True:
+        await asyncio.sleep(0.3)  # its connection upstream closes, and the sweep has seen it
+        if (await client.get(f"/generations/{generation}")).json()["status"] in ENDED:
+            return
 
 
 def send(model: str, provider: str) -> dict[str, str]:

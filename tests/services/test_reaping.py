@@ -65,3 +65,8 @@ async def test_what_runs_here_is_never_ended_though_its_heartbeats_did_not_come_
     elsewhere = await asyncio.to_thread(running, long_ago, "another-worker")
     assert [lost.generation for lost in await store.reap(SILENT, [here])] == [elsewhere]
     assert (await asyncio.to_thread(state, here))[0] == "streaming"
+
+
+def test_the_dead_are_looked_for_among_the_live_alone() -> None:
+    dead = Generation.objects.live().filter(heartbeat__lt=datetime.now(UTC))
+    assert "generation_running" in dead.explain()
