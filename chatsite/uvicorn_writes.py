@@ -9,6 +9,7 @@ These are uvicorn's inner parts, of the pinned version: what is not exactly them
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -42,18 +43,28 @@ def shortened(send: Send) -> Send:
     return send
 
 
-class _ResponseWrites:
-    """The parts of a chunked response between its first and its last."""
+class _Gathered(list[bytes]):
+    """In a transport's place."""
 
-    __slots__ = ("_cycle",)
+    write = list.append
+
+
+class _ResponseWrites:
+    """The head of a response with the first part of its body, if that comes at once; and the parts of a chunked one
+    between its first and its last."""
+
+    __slots__ = ("_cycle", "_head")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
+        self._head = b""
 
     async def __call__(self, message: dict[str, Any]) -> None:
         cycle = self._cycle
         body = message.get("body")
-        if (
+        if message["type"] == "http.response.start" and not (cycle.disconnected or cycle.flow.write_paused):
+            await self._hold_head(message)
+        elif (
             body
             and message.get("more_body")
             and cycle.chunked_encoding
@@ -63,11 +74,30 @@ class _ResponseWrites:
             and not cycle.flow.write_paused
             and cycle.scope["method"] != "HEAD"
         ):
-            cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            head, self._head = self._head, b""
+            cycle.transport.write(b"%b%x\r\n%b\r\n" % (head, len(body), body))
         else:
+            self._write_head()
             await cycle.send(message)  # type: ignore[arg-type]
 
+    async def _hold_head(self, message: dict[str, Any]) -> None:
+        """Until the loop's next round, at most: each write is a packet, and wakes the client."""
+        cycle, transport, head = self._cycle, self._cycle.transport, _Gathered()
+        cycle.transport = head  # type: ignore[assignment]
+        try:
+            await cycle.send(message)  # type: ignore[arg-type]
+        finally:
+            cycle.transport = transport
+        self._head = b"".join(head)
+        asyncio.get_running_loop().call_soon(self._write_head)
+
+    def _write_head(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self._cycle.disconnected:
+            self._cycle.transport.write(head)
+
     def cut_unfinished(self) -> None:
+        self._write_head()
         cycle, transport = self._cycle, self._cycle.transport
         if cycle.response_complete or cycle.disconnected or not transport.get_write_buffer_size():
             return

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from chat.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from chat.errors import InvalidRequest, UnsupportedMedia
 
 
 def json_object(request: HttpRequest, *, required: bool = True) -> dict[str, Any]:
-    """Raises InvalidRequest, TooLarge, UnsupportedMedia. An empty body is an empty object where none is required."""
-    try:
-        body = request.body
-    except RequestDataTooBig:
-        raise TooLarge(_("The request is too large.")) from None
-    if settings.CHAT_BODY_BYTES is not None and len(body) > settings.CHAT_BODY_BYTES:
-        raise TooLarge(_("The request is too large."))
+    """Raises InvalidRequest, UnsupportedMedia. An empty body is an empty object where none is required."""
+    body = request.body
     if not body and not required:
         return {}
     if request.content_type not in ("application/json", "text/json"):

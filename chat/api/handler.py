@@ -7,10 +7,11 @@ streams must hold neither a thread nor a database connection while they last.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from typing import Any, cast
 
 from django.conf import settings
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -25,7 +26,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-
+_OF_STREAMS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -56,22 +57,36 @@ class ApiHandler(ASGIHandler):
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:  # type: ignore[override]
         if _too_large(scope):
-            await _refuse_body(send)
+            await self._refuse_body(scope, send)
             return
         try:
-            body = await self.read_body(receive)
+            body = await _read_body(receive)
         except RequestAborted:
             return
-        request, refusal = self.create_request(scope, body)
+        except RequestDataTooBig:
+            await self._refuse_body(scope, send)
+            return
+        request, refusal = self.create_request(scope, BytesIO(body))
         # Not ASGIHandler.handle: its signals and its watch for a client that leaves cost two threads a request, and
         # nothing here uses the connections that they look after.
-        response = refusal if request is None else await self.get_response_async(request)
-        body.close()
+        response = refusal
+        if request is not None:
+            request._body = body  # which `request.body` would make of the file, part by part
+            response = await self.get_response_async(request)
         if isinstance(response, EventStream):
-            await serve(response, receive, send)
+            await serve(response, _OF_STREAMS, receive, send)
         else:
             assert response is not None, "without a request there is a refusal"
             await self.send_response(response, cast(Any, send))
+
+    async def _refuse_body(self, scope: dict[str, Any], send: Send) -> None:
+        request, refusal = self.create_request(scope, BytesIO())
+        if request is not None:
+            with translation.override(translation.get_language_from_request(request)):
+                words = _("The request is too large.")
+            refusal = JsonResponse({"error": words, "code": "TOO_LARGE", "details": {}}, status=413)
+        assert refusal is not None, "without a request there is a refusal"
+        await self.send_response(refusal, cast(Any, send))
 
 
 def _chain(get_response: GetResponse) -> GetResponse:
@@ -79,6 +94,8 @@ def _chain(get_response: GetResponse) -> GetResponse:
         request.LANGUAGE_CODE = translation.get_language_from_request(request)
         translation.activate(request.LANGUAGE_CODE)  # for this request's task alone: it has a context of its own
         response = await get_response(request)
+        if isinstance(response, EventStream):
+            return response  # whose headers are not Django's
         if response.status_code in (404, 405) and "json" not in response.headers.get("Content-Type", ""):
             response = _plain_error(response.status_code)
         for name, value in SECURITY_HEADERS.items():
@@ -107,9 +124,17 @@ def _too_large(scope: dict[str, Any]) -> bool:
     return False
 
 
-async def _refuse_body(send: Send) -> None:
-    error = {"error": _("The request is too large."), "code": "TOO_LARGE", "details": {}}
-    response = JsonResponse(error, status=413)
-    headers = [(name.encode(), value.encode()) for name, value in response.items()]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": response.content})
+async def _read_body(receive: Receive) -> bytes:
+    """Raises RequestDataTooBig as soon as it is; RequestAborted when the client has left."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if settings.CHAT_BODY_BYTES is not None and size > settings.CHAT_BODY_BYTES:
+            raise RequestDataTooBig
+        more = message.get("more_body", False)
+    return b"".join(parts)

@@ -136,7 +136,11 @@ class RecoveringSource:
             self._take(events)
 
         with self._reported(provider, model, number) as report, watch.attempt(provider.timeouts):
-            await provider.stream(replace(self._request, model=model.id), take)
+            await provider.stream(self._request_for(model), take)
+
+    def _request_for(self, model: Model) -> ChatRequest:
+        request = self._request
+        return request if request.model == model.id else replace(request, model=model.id)
 
     def _has_token(self, events: Sequence[ProviderEvent], provider: Provider) -> bool:
         """Raises UpstreamError for an end before any token."""

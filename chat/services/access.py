@@ -15,6 +15,7 @@ def parse_id(value: str | uuid.UUID) -> uuid.UUID:
     if isinstance(value, uuid.UUID):
         return value
     try:
+        value.encode("ascii")  # digits of other scripts are numbers to Python, but no id of ours
         return uuid.UUID(value)
     except (ValueError, AttributeError, TypeError):
         raise NotFound(_("There is nothing with this id.")) from None

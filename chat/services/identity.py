@@ -12,7 +12,7 @@ from typing import Literal
 from allauth.headless.tokens.strategies.jwt import internal as jwt
 
 from chat.services.database import Database
-from chat.services.sign_in import REMEMBERED, signed_in
+from chat.services.sign_in import REMEMBERED, Account, signed_in, signed_in_as
 
 TOKEN_CHARS = 4096
 """A token of ours has under 500; what is longer is none, and is not even decoded."""
@@ -37,7 +37,8 @@ class Identity:
 
 
 class Identities:
-    """Each method answers None for what is not, or no longer, a sign-in. Costs two reads by primary key."""
+    """Each method answers None for what is not, or no longer, a sign-in. Costs one or two reads by primary
+    keys."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,20 +46,21 @@ class Identities:
     async def by_session(self, session_key: str) -> Identity | None:
         if not _SESSION_KEY.fullmatch(session_key):
             return None
-        return await self._database.read(_identity, session_key, "session", self._database.alias)
+        account = await self._database.read(signed_in, session_key, self._database.alias)
+        return _identity(account, session_key, "session")
 
     async def by_bearer(self, token: str) -> Identity | None:
         """Of an access token; a refresh token is none."""
         claims = token_claims(token, "access")
         if claims is None:
             return None
-        identity = await self._database.read(_identity, claims.session_key, "bearer", self._database.alias)
-        return identity if identity is not None and identity.user == claims.user else None
+        account = await self._database.read(signed_in_as, claims.user, claims.session_key, self._database.alias)
+        return _identity(account, claims.session_key, "bearer")
 
     async def still_valid(self, identity: Identity) -> bool:
         """Whether the sign-in behind an open connection still stands."""
-        found = await self._database.read(_identity, identity.session_key, identity.via, self._database.alias)
-        return found is not None and found.user == identity.user
+        found = await self._database.read(signed_in_as, identity.user, identity.session_key, self._database.alias)
+        return found is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,5 @@ def _verified(token: str, use: Literal["access", "refresh"]) -> tuple[TokenClaim
     return TokenClaims(claims["jti"], uuid.UUID(claims["sub"]), session_key), float(claims["exp"])
 
 
-def _identity(session_key: str, via: Via, using: str) -> Identity | None:
-    account = signed_in(session_key, using)
+def _identity(account: Account | None, session_key: str, via: Via) -> Identity | None:
     return None if account is None else Identity(*account, session_key, via)

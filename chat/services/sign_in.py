@@ -1,4 +1,4 @@
-"""Whether a session is a sign-in now, and whose: read from the database each time, by two plain statements.
+"""Whether a session is a sign-in now, and whose: read from the database each time, by one or two plain statements.
 
 What is remembered is only the cryptography: that these very bytes were signed by us, and that this very hash of a
 password fits them. A changed password, a deleted session, an inactive account show at the next look.
@@ -24,7 +24,10 @@ REMEMBERED = 4096
 """Sign-ins whose cryptography is remembered, the latest used: some 3 MiB."""
 
 _SESSION = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
-_ACCOUNT = "SELECT username, email, is_staff, language, password FROM chat_user WHERE id = %s AND is_active"
+_SIGN_IN = """
+    SELECT session_data, username, email, is_staff, language, password FROM django_session, chat_user
+    WHERE session_key = %s AND expire_date > %s AND id = %s AND is_active
+"""
 
 
 class Account(NamedTuple):
@@ -40,7 +43,7 @@ class Account(NamedTuple):
 class _Claim(NamedTuple):
     """What a session says: whose it is, and the mark of the password that it was opened with."""
 
-    user: str
+    user: uuid.UUID
     mark: str
 
 
@@ -48,18 +51,18 @@ def signed_in(session_key: str, using: str) -> Account | None:
     """The active account that is signed in with this session: a changed password has ended it. Writes nothing."""
     session = execute(using, _SESSION, [session_key, moment(timezone.now(), using)]).fetchone()
     claim = None if session is None else _claim(session[0])
-    if claim is None:
-        return None
-    try:
-        user = uuid.UUID(claim.user)
-    except ValueError:
-        return None
+    return None if claim is None else signed_in_as(claim.user, session_key, using)
+
+
+def signed_in_as(user: uuid.UUID, session_key: str, using: str) -> Account | None:
+    """The same, where it is known whose session it should be; None if it is another's."""
     key = User._meta.pk.get_db_prep_value(user, connections[using])
-    account = execute(using, _ACCOUNT, [key]).fetchone()
-    if account is None:
+    found = execute(using, _SIGN_IN, [session_key, moment(timezone.now(), using), key]).fetchone()
+    if found is None:
         return None
-    username, email, is_staff, language, password = account
-    if not _fits(password, claim.mark):
+    session_data, username, email, is_staff, language, password = found
+    claim = _claim(session_data)
+    if claim is None or claim.user != user or not _fits(password, claim.mark):
         return None
     return Account(user, username, email, bool(is_staff), language)
 
@@ -69,7 +72,11 @@ def _claim(session_data: str) -> _Claim | None:
     session = SessionStore().decode(session_data)
     if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS or SESSION_KEY not in session:
         return None
-    return _Claim(str(session[SESSION_KEY]), str(session.get(HASH_SESSION_KEY, "")))
+    try:
+        user = uuid.UUID(str(session[SESSION_KEY]))
+    except ValueError:
+        return None
+    return _Claim(user, str(session.get(HASH_SESSION_KEY, "")))
 
 
 @lru_cache(REMEMBERED)

@@ -23,29 +23,35 @@ from chat.wire.sse import encode_event
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
+Headers = list[tuple[bytes, bytes]]
+"""As ASGI has them."""
+
+HEADERS: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+]
 
 WRITE_BYTES = 64 * 1024
 """One write to the connection at most: a large event goes in pieces, so that a slow client holds one piece."""
 
 
 class EventStream(HttpResponse):
-    """The answer of a view: what the handler is to stream. `attach` has a reader follow what is to be streamed."""
+    """The answer of a view: what the handler is to stream. `attach` has a reader follow what is to be streamed. Only
+    what `headers` names, in ASCII, goes out with its own headers: nobody asks Django's for them."""
 
     def __init__(
-        self, readers: Readers, attach: Callable[[Reader], Awaitable[Any]], headers: Mapping[str, str] | None = None
+        self, readers: Readers, attach: Callable[[Reader], Awaitable[Any]], headers: Mapping[str, str]
     ) -> None:
-        super().__init__(headers={**HEADERS, **(headers or {})})
+        super().__init__()
         self.readers = readers
         self.attach = attach
+        self.own_headers: Headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
-async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
-    """Streams until the generation has ended, the client has gone, or it has taken nothing for too long."""
+async def serve(stream: EventStream, headers: Headers, receive: Receive, send: Send) -> None:
+    """Streams until the generation has ended, the client has gone, or it has taken nothing for too long. `headers`:
+    what every response has."""
     task = asyncio.current_task()
     assert task is not None
     reader = stream.readers.open(lambda: _cancel(task), "sse")
@@ -57,7 +63,8 @@ async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
         except RequestError as error:
             await _refuse(error, send)
             return
-        await send(_head(stream))
+        headers = [*HEADERS, *stream.own_headers, *headers]
+        await send({"type": "http.response.start", "status": stream.status_code, "headers": headers})
         await _serve(reader, send)
     except (ReaderDropped, asyncio.CancelledError):
         # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
@@ -66,11 +73,6 @@ async def serve(stream: EventStream, receive: Receive, send: Send) -> None:
     finally:
         stream.readers.close(reader)
         gone.cancel()
-
-
-def _head(stream: EventStream) -> dict[str, Any]:
-    headers = [(name.encode("ascii"), value.encode("latin1")) for name, value in stream.items()]
-    return {"type": "http.response.start", "status": stream.status_code, "headers": headers}
 
 
 async def _refuse(error: RequestError, send: Send) -> None:
