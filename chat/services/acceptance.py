@@ -58,9 +58,9 @@ class Accepted:
         return self
 
 
-def digest(*parts: str) -> str:
-    """Tells one request with a key from another."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def digest(key: str | None, *parts: str) -> str:
+    """Tells one request with a key from another; empty without a key."""
+    return "" if key is None else hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def accept_send(
@@ -75,7 +75,7 @@ def accept_send(
 
     Raises Conflict for a key that was used with another text, NotFound when the conversation has gone meanwhile.
     """
-    request = digest("send", text)
+    request = digest(key, "send", text)
     if (known := _known(user, key, request)) is not None:
         return known
     now = datetime.now(UTC)
@@ -101,7 +101,7 @@ def accept_sibling(
     user: uuid.UUID, conversation: uuid.UUID, question: uuid.UUID, answerer: Answerer, key: str | None
 ) -> Accepted:
     """Another answer to a user's message that has one."""
-    request = digest("regenerate", str(question))
+    request = digest(key, "regenerate", str(question))
     if (known := _known(user, key, request)) is not None:
         return known
     now = datetime.now(UTC)
@@ -111,7 +111,7 @@ def accept_sibling(
 
 def accept_continuation(user: uuid.UUID, message: uuid.UUID, answerer: Answerer, key: str | None) -> Accepted:
     """The same message goes on where its last generation ended."""
-    request = digest("continue", str(message))
+    request = digest(key, "continue", str(message))
     if (known := _known(user, key, request)) is not None:
         return known
     now = datetime.now(UTC)
@@ -223,7 +223,7 @@ def _begin(
         text_offset=text_offset,
         reasoning_offset=reasoning_offset,
         key=key,
-        request_digest=request if key is not None else "",
+        request_digest=request,
         created_at=now,
     )
     start = StartData(

@@ -31,7 +31,10 @@ class _Plan(NamedTuple):
 def execute(using: str, sql: str, values: Sequence[Any]) -> Any:
     """Runs a statement with `%s` for each value on the driver's own connection, and gives the driver's cursor: Django's
     goes through the words of each statement again, which takes as long as a short one. Raises Django's exceptions."""
-    connection = connections[using]
+    return _execute(connections[using], sql, values)
+
+
+def _execute(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Any:
     connection.ensure_connection()
     with connection.wrap_database_errors:
         return connection.connection.execute(_of_driver(sql, connection.vendor), values)
@@ -52,7 +55,7 @@ def insert(model: type[models.Model], using: str, /, **values: Any) -> None:
         row[place] = value if convert is None or value is None else convert(value, connection)
     for place, make in made:
         row[place] = make()
-    execute(using, sql, row)
+    _execute(connection, sql, row)
 
 
 def update_returning(
@@ -74,7 +77,7 @@ def update_returning(
         for field, value in zip(fields, values.values(), strict=True)
     ]
     sql = _update_sql(model, using, tuple(values), where, returning)
-    row: tuple[Any, ...] | None = execute(using, sql, [*prepared, *where_values]).fetchone()
+    row: tuple[Any, ...] | None = _execute(connection, sql, [*prepared, *where_values]).fetchone()
     return row
 
 
@@ -89,7 +92,7 @@ def _plan(model: type[models.Model], using: str, attributes: tuple[str, ...]) ->
         convert = _convert(field)
         if field.attname in attributes:
             plan.given.append((place, field.attname, convert))
-        elif callable(field.default):
+        elif field.has_default() and callable(field.default) and field.default not in (dict, list):
             plan.made.append((place, partial(_made, field, convert, using)))
         else:
             value = field.get_default()
@@ -112,11 +115,23 @@ def _convert(field: models.Field[Any, Any]) -> Convert | None:
         return _uuid
     if isinstance(field, models.DateTimeField):
         return _moment
+    if isinstance(field, models.JSONField):
+        return partial(_json, field)
     return field.get_db_prep_save
 
 
 def _uuid(value: uuid.UUID, connection: BaseDatabaseWrapper) -> Any:
     return value if connection.features.has_native_uuid_field else value.hex
+
+
+def _json(field: models.JSONField[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
+    return _no_object(field, connection.alias) if value == {} else field.get_db_prep_save(value, connection)
+
+
+@cache
+def _no_object(field: models.JSONField[Any, Any], using: str) -> Any:
+    """As which most are written."""
+    return field.get_db_prep_save({}, connections[using])
 
 
 def _moment(value: datetime, connection: BaseDatabaseWrapper) -> Any:
