@@ -277,8 +277,7 @@ class Readers:
 
     def _write_all(self) -> None:
         assert self._loop is not None, "there is a reader"
-        now = self._loop.time()
-        readers, self._to_write = self._to_write, []
+        now, readers, self._to_write = self._loop.time(), self._to_write, []
         for reader in readers:
             reader.write_now(now)
 
