@@ -132,7 +132,7 @@ async def test_the_owner_is_let_through_by_the_same_request(owned: Owned, method
 
 async def test_an_id_in_the_digits_of_another_script_is_nobodys(owned: Owned) -> None:
     """Python reads them as the same number, a header cannot hold them."""
-    wide = str.maketrans("0123456789", "０１２３４５６７８９")  # noqa: RUF001
+    wide = str.maketrans("0123456789", "０１２３４５６７８９")
     same = owned.ids["generations"].translate(wide)
     for path in (f"/api/v1/generations/{same}", f"/api/v1/generations/{same}/events"):
         assert (await owned.client.get(path)).status_code == 404
