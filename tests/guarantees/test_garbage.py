@@ -13,7 +13,7 @@ import pytest
 
 from tests.chat_server import ChatServer, server_events
 
-REPLIES = 3
+REPLIES = 1
 WHOLE, LONG = "tokens-20-100", "tokens-3000-20"
 FAULTS = ("fault-400", "fault-500", "fault-cut", "fault-error-frame", "fault-garbage", "fault-empty", "fault-stall")
 
