@@ -90,8 +90,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 
 def settle_garbage_collector() -> None:
-    """What the start has made lives as long as the process: the collector need not look at it again. It comes at 100,000
-    new objects: the 130 or so of a live reply go by themselves when that is over."""
+    """What the start has made lives as long as the process: the collector need not look at it again. It comes at
+    100,000 new objects: the 130 or so of a live reply go by themselves when that is over."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
