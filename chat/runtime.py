@@ -16,7 +16,7 @@ from django.conf import settings
 from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
 from chat.engine.memory_log import MemoryLog
-from chat.engine.reader import Readers
+from chat.engine.readers import Readers
 from chat.journal import Journal
 from chat.metrics import Metrics
 from chat.observation import Observer, Observers, Sample

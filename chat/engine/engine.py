@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from chat.engine.clock import Clock
 from chat.engine.generation import Generation
+from chat.engine.job import Job
 from chat.engine.log import EventLog
-from chat.engine.producer import Job, Producer
-from chat.engine.reader import Reader, Readers
+from chat.engine.producer import Producer
+from chat.engine.reader import Reader
+from chat.engine.readers import Readers
 from chat.engine.store import Partial, Store
 from chat.errors import Unavailable
 from chat.events import encode
@@ -79,9 +81,16 @@ class Engine:
     # Generations
 
     def check_open(self) -> None:
-        """Raises Unavailable while this worker drains."""
+        """Raises Unavailable while this worker drains, or cannot log what it would start."""
         if self.draining:
             raise Unavailable("The server is restarting. Please try again.", retry_after=DRAIN_RETRY_SECONDS)
+        self._log.check_open()
+
+    def _fence(self, generation: str) -> None:
+        producer = self._producers.get(generation)
+        if producer is not None:
+            logger.warning("generation %s: another worker has taken it", generation)
+            producer.fence()
 
     def start(self, job: Job) -> None:
         """Starts a committed generation. Its `start` event is there when this returns."""
@@ -89,7 +98,9 @@ class Engine:
         generation = Generation(
             job.start.generation, started=now, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
         )
-        stream = self._log.open(generation.id, generation.snapshot)
+        stream = self._log.open(
+            generation.id, generation.snapshot, epoch=job.epoch, fenced=lambda: self._fence(generation.id)
+        )
         run = self._observer.started(job.start, job.account)
         producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store, run=run)
         self._producers[generation.id] = producer
@@ -139,7 +150,7 @@ class Engine:
 
     async def follow(self, reader: Reader, generation: str, after: int) -> bool:
         """Has the reader follow from its cursor; False when the log does not hold what it needs."""
-        stream = await self._log.find(generation)
+        stream = await self._log.find(generation, after)
         if stream is None:
             return False
         if stream.holds_all_after(after):
@@ -148,8 +159,8 @@ class Engine:
         if stream.snapshot is None:
             return False
         # The snapshot and its seq in one synchronous block: nothing is appended between them.
-        snapshot = stream.snapshot(stream.last)
-        reader.follow(stream, stream.last, [snapshot], replay=False)
+        snapshot = stream.snapshot(stream.appended)
+        reader.follow(stream, snapshot.seq, [snapshot], replay=False)
         return True
 
     async def _command(self, generation: str, command: Callable[[Producer], None]) -> bool:

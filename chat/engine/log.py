@@ -9,15 +9,51 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chat.engine.stream import Stream
 from chat.events import Entry
 
 
+def _nobody() -> None:
+    """There is nobody to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a log holds of a generation whose worker has gone: all that was said, the last event's number, and whether
+    that is the terminal one."""
+
+    text: str
+    reasoning: str
+    last: int
+    ended: bool
+
+
 class EventLog(ABC):
+    """`open_connections` before use, `aclose` at the end."""
+
+    shared = False
+    """Whether other workers read it too."""
+
+    async def open_connections(self) -> None:
+        """Returns also where what it needs is not there yet."""
+
+    def check_open(self) -> None:
+        """Raises Unavailable while new generations cannot be logged."""
+
     @abstractmethod
-    def open(self, generation: str, snapshot: Callable[[int], Entry]) -> Stream:
-        """A new stream for a generation that this worker owns; `snapshot(seq)` builds the entry for old cursors."""
+    def open(
+        self,
+        generation: str,
+        snapshot: Callable[[int], Entry],
+        *,
+        epoch: int = 1,
+        after: int = 0,
+        fenced: Callable[[], None] = _nobody,
+    ) -> Stream:
+        """A new stream for a generation that this worker owns; `snapshot(seq)` builds the entry for old cursors.
+        `after`: the last event of earlier epochs. `fenced` is called when a later epoch has taken the generation."""
 
     @abstractmethod
     def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
@@ -27,9 +63,28 @@ class EventLog(ABC):
     def end(self, stream: Stream) -> None:
         """The terminal event has been appended: the stream stays for a while, then goes."""
 
+    async def settled(self, stream: Stream) -> None:
+        """Returns once readers everywhere may have what was appended, or can do without."""
+
+    async def abandon(self, stream: Stream) -> None:
+        """A later epoch writes this generation's events: the readers of this stream go on with those."""
+
     @abstractmethod
-    async def find(self, generation: str) -> Stream | None:
-        """The stream of a generation, live or lately ended; None when the log does not hold it (any more)."""
+    async def find(self, generation: str, after: int = 0) -> Stream | None:
+        """The stream of a generation, live or lately ended, if it can serve a reader behind `after` or has a snapshot
+        for it; None when the log does not hold it (any more). Raises Unavailable when it cannot be asked."""
+
+    async def seal(self, generation: str, epoch: int) -> Sealed | None:
+        """Of a generation that this worker has taken with this epoch: nothing of an older epoch is logged from now on.
+        None when the log holds nothing whole. Raises Unavailable."""
+        return None
+
+    def discard(self, generation: str) -> None:
+        """What it holds of this generation is not what was stored."""
+
+    def quiet(self, now: float, seconds: float) -> list[Stream]:
+        """Live streams of other workers that somebody here reads and that have brought nothing for so long."""
+        return []
 
     @abstractmethod
     def sweep(self, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from chat.engine.log import EventLog
 from chat.engine.stream import Stream
@@ -31,10 +31,23 @@ class MemoryLog(EventLog):
         self._held_bytes = 0
         """Counted as they come and go: thousands of ended streams are too many to ask each time."""
 
-    def open(self, generation: str, snapshot: Callable[[int], Entry]) -> Stream:
+    def open(
+        self,
+        generation: str,
+        snapshot: Callable[[int], Entry],
+        *,
+        epoch: int = 1,
+        after: int = 0,
+        fenced: Callable[[], None] | None = None,
+    ) -> Stream:
         stream = Stream(generation, self._stream_bytes, snapshot)
-        self._streams[generation] = stream
+        stream.first = after + 1
+        self.keep(stream)
         return stream
+
+    def keep(self, stream: Stream) -> None:
+        """One that was made elsewhere, still empty."""
+        self._streams[stream.generation] = stream
 
     def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
         before = stream.held
@@ -42,22 +55,28 @@ class MemoryLog(EventLog):
         self._held_bytes += stream.held - before
         return entry
 
+    def publish(self, stream: Stream, entries: list[Entry]) -> None:
+        """Several that have their numbers."""
+        before = stream.held
+        stream.publish(entries)
+        self._held_bytes += stream.held - before
+
     def end(self, stream: Stream) -> None:
         stream.ended_at = asyncio.get_running_loop().time()
         stream.snapshot = None
         if stream.limit is not None and stream.bytes > stream.limit:
             # Its ending alone is over the limit. Who reads it now has it; who comes later gets it from the store.
-            self._forget(stream)
+            self.forget(stream)
         else:
             self._ended.append(stream)
 
-    async def find(self, generation: str) -> Stream | None:
+    async def find(self, generation: str, after: int = 0) -> Stream | None:
         return self._streams.get(generation)
 
     def sweep(self, now: float) -> None:
         ended = self._ended
         while ended and (self._is_full() or self._is_old(ended[0], now)):
-            self._forget(ended.popleft())
+            self.forget(ended.popleft())
 
     async def aclose(self) -> None:
         self._streams.clear()
@@ -74,6 +93,12 @@ class MemoryLog(EventLog):
     def _is_old(self, stream: Stream, now: float) -> bool:
         return stream.ended_at is not None and now - stream.ended_at >= self._keep_seconds
 
-    def _forget(self, stream: Stream) -> None:
-        del self._streams[stream.generation]
-        self._held_bytes -= stream.held
+    def forget(self, stream: Stream) -> None:
+        if self._streams.pop(stream.generation, None) is not None:
+            self._held_bytes -= stream.held
+
+    def streams(self) -> Iterable[Stream]:
+        return self._streams.values()
+
+    def get(self, generation: str) -> Stream | None:
+        return self._streams.get(generation)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from chat.engine.clock import Clock, StreamPace
 from chat.engine.generation import Generation, Outcome
+from chat.engine.job import Job
 from chat.engine.log import EventLog
 from chat.engine.store import Ending, Partial, Store
 from chat.engine.stream import Stream
+from chat.engine.terminal import interruption, terminal_event
 from chat.errors import ErrorCode, GenerationFailed
-from chat.events import ErrorData, FinalData, ProviderEvent, StartData, encode, encode_long
+from chat.events import ProviderEvent
 from chat.observation import Ended, Run
 
 logger = logging.getLogger(__name__)
@@ -25,40 +25,6 @@ COMMIT_ATTEMPTS = 6
 COMMIT_BACKOFF = 0.25
 """Seconds before the second attempt to commit an ending, doubled each time: eight in all. A database that is away
 for longer must not leave a reader waiting: it is told, and the reaper ends the record later."""
-
-
-class Watch(Protocol):
-    """The deadlines of a run: see chat.providers.resilience."""
-
-    def check(self, now: float) -> None: ...
-    def suspend(self) -> None: ...
-    def resume(self) -> None: ...
-
-
-class Source(Protocol):
-    """Where a run's events come from, and who answers at the moment: the chosen provider, or a fallback."""
-
-    provider: str
-    model: str
-
-    @property
-    def watch(self) -> Watch: ...
-
-    async def stream(self, take: Callable[[Sequence[ProviderEvent]], None]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, and
-    whom to tell of each attempt. `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a
-    failure in the words of the person who asked."""
-
-    start: StartData
-    account: str
-    epoch: int
-    input_chars: int
-    open_source: Callable[[StreamPace, Run], Source]
-    words: Callable[[GenerationFailed], str]
 
 
 class _Full(Exception):
@@ -94,7 +60,7 @@ class Producer:
         self._flush_planned = False
         self._begun = False
         self._reading = True
-        self._cancelled = False
+        self._cancelled = self._fenced = False
         self._failure: GenerationFailed | None = None
         self._unpaused = asyncio.Event()
         self._unpaused.set()
@@ -112,7 +78,7 @@ class Producer:
             failure.__traceback__ = failure.__context__ = failure.__cause__ = None
             self._failure = self._failure or failure
         except asyncio.CancelledError:
-            if not self._cancelled and self._failure is None:
+            if not (self._cancelled or self._fenced) and self._failure is None:
                 raise  # the loop itself is going down
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
         except Exception:
@@ -120,13 +86,16 @@ class Producer:
             self._failure = GenerationFailed(ErrorCode.GENERATION_ERROR)
         self.report_gap(self._loop.time())
         self._reading = False
+        if self._fenced:
+            await self._leave_to_others()
+            return
         # The upstream connection is closed by now; the ending is not to be interrupted any more.
         self._log_pending()
         await self._end()
 
     async def _read(self) -> None:
         self._begun = True
-        if self._cancelled or self._failure is not None:
+        if self._cancelled or self._fenced or self._failure is not None:
             return
         with suppress(_Full):
             await self._source.stream(self._take)
@@ -179,7 +148,7 @@ class Producer:
         ending = Ending(
             self.generation.id,
             self._job.epoch,
-            self.stream.last + 1,
+            self.stream.appended + 1,
             outcome,
             words,
             finished_at,
@@ -187,18 +156,30 @@ class Producer:
             self._source.model,
         )
         committed = await self._commit(ending)
+        if committed is None:
+            await self._leave_to_others()
+            return
         if committed:
             self._log.append(self.stream, *terminal_event(outcome, words, finished_at))
         else:
-            lost = GenerationFailed(ErrorCode.INTERRUPTED)
-            data = ErrorData(self._job.words(lost), lost.code, {}, lost.retryable)
-            self._log.append(self.stream, "error", encode(data))
+            self._log.append(self.stream, *interruption(self._job.words(GenerationFailed(ErrorCode.INTERRUPTED))))
         self._log.end(self.stream)
+        self._report_end(outcome, committed)
+
+    async def _leave_to_others(self) -> None:
+        """Another worker has taken this generation: what is said of it is said there."""
+        lost = GenerationFailed(ErrorCode.INTERRUPTED)
+        if self.generation.live:
+            self.generation.take_events()
+            self._report_end(self.generation.fail(lost, self._loop.time()), committed=False)
+        await self._log.abandon(self.stream)
+
+    def _report_end(self, outcome: Outcome, committed: bool) -> None:
         self._run.ended(
             Ended(
                 outcome.status,
-                ending.provider,
-                ending.model,
+                self._source.provider,
+                self._source.model,
                 outcome.usage,
                 outcome.error,
                 outcome.first_token_ms,
@@ -215,11 +196,13 @@ class Producer:
             return self.generation.fail(self._failure, now)
         return self.generation.conclude(now)
 
-    async def _commit(self, ending: Ending) -> bool:
+    async def _commit(self, ending: Ending) -> bool | None:
+        """None: another worker has taken the generation, where others can; False: the database is away."""
         delay = COMMIT_BACKOFF
         for attempt in range(COMMIT_ATTEMPTS):
             try:
-                return await self._store.finish(ending)
+                committed = await self._store.finish(ending)
+                return None if not committed and self._log.shared else committed
             except Exception:
                 logger.exception("generation %s: ending not committed, attempt %d", ending.generation, attempt + 1)
                 await asyncio.sleep(delay)
@@ -243,6 +226,12 @@ class Producer:
         """The worker is going: ends the run as interrupted."""
         if self._reading and not self._cancelled and self._failure is None:
             self._failure = GenerationFailed(ErrorCode.INTERRUPTED)
+            self._interrupt_task()
+
+    def fence(self) -> None:
+        """Another worker has taken this generation: it ends here without a word."""
+        self._fenced = True
+        if self._reading:
             self._interrupt_task()
 
     def pause(self) -> None:
@@ -276,7 +265,7 @@ class Producer:
         if not self._reading:
             return None
         generation = self.generation
-        unsaved = generation.take_unsaved(self.stream.last)
+        unsaved = generation.take_unsaved(self.stream.appended)
         first_token_ms = (
             None if generation.first_token is None else round((generation.first_token - generation.started) * 1000)
         )
@@ -294,18 +283,3 @@ class Producer:
         # A task that has not begun would be cancelled before it could end properly; it looks itself when it begins.
         if self._begun and self.task is not None:
             self.task.cancel()
-
-
-def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) -> tuple[str, bytes | bytearray]:
-    """The last event of a run: (event, data)."""
-    if outcome.error is not None:
-        error = outcome.error
-        return "error", encode(ErrorData(error_words, error.code, error.details, error.retryable))
-    assert outcome.finish_reason is not None
-    final = FinalData(outcome.finish_reason.value, outcome.usage, outcome.text, timestamp(finished_at))
-    return "message", encode_long(final, len(outcome.text))
-
-
-def timestamp(moment: datetime) -> str:
-    """ISO 8601, UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

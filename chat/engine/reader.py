@@ -13,7 +13,6 @@ under way, so nothing is reordered, and nobody else waits.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -25,8 +24,6 @@ from chat.events import Entry
 
 BATCH_BYTES = 128 * 1024
 """Taken at once from one stream at most: what a client's connection buffers."""
-
-SERVED_CHECK_SECONDS = 0.02
 
 Write = Callable[[list["Delivery"]], Coroutine[Any, Any, None]]
 """Writes deliveries to the client; suspends while the client does not take them."""
@@ -46,13 +43,14 @@ class ReaderDropped(Exception):
 
 
 class _Cursor:
-    __slots__ = ("prefix", "replay", "seq", "stream")
+    __slots__ = ("lost", "prefix", "replay", "seq", "stream")
 
     def __init__(self, stream: Stream | None, seq: int, prefix: list[Entry], replay: bool) -> None:
         self.stream = stream
         self.seq = seq
         self.prefix = prefix
         self.replay = replay
+        self.lost = False
 
 
 class Reader:
@@ -100,6 +98,19 @@ class Reader:
 
     def follows(self, generation: str) -> bool:
         return generation in self._cursors
+
+    def cursor(self, generation: str) -> int:
+        """The last event that it has taken of what it follows."""
+        return self._cursors[generation].seq
+
+    def lose(self, generation: str) -> None:
+        """What it follows cannot go on here: it is dropped, and its client comes back with its cursors."""
+        self._cursors[generation].lost = True
+        self.wake()
+
+    def move(self, stream: Stream) -> None:
+        """Goes on in another stream of the same generation, which holds what it still needs."""
+        self.follow(stream, self.cursor(stream.generation), [], replay=False)
 
     def __len__(self) -> int:
         return len(self._cursors)
@@ -194,7 +205,7 @@ class Reader:
         if stream is None:
             del self._cursors[generation]
             return Delivery(generation, cursor.prefix, True, cursor.replay)
-        if cursor.seq < stream.first - 1:
+        if cursor.lost or cursor.seq < stream.first - 1:
             raise ReaderDropped
         entries = stream.after(cursor.seq, BATCH_BYTES)
         if entries:
@@ -244,77 +255,3 @@ class Reader:
         if self._begun is not None:
             self._begun.close()
         self.write = None  # which holds the reader in turn
-
-
-class Readers:
-    """All readers of this process: writes to those whose tasks wait. `sweep` wakes the quiet ones for a ping and drops
-    the stalled ones."""
-
-    def __init__(self, *, ping_seconds: float = 15.0, stall_seconds: float = 10.0) -> None:
-        self._ping_seconds = ping_seconds
-        self._stall_seconds = stall_seconds
-        self._readers: set[Reader] = set()
-        self._to_write: list[Reader] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.dropped = 0
-
-    def open(self, drop: Callable[[], None], transport: str = "none") -> Reader:
-        """`transport` is what it is counted under."""
-        self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call
-        reader = Reader(drop, transport, self._write_soon)
-        self._readers.add(reader)
-        return reader
-
-    def close(self, reader: Reader) -> None:
-        self._readers.discard(reader)
-        reader.close()
-
-    def _write_soon(self, reader: Reader) -> None:
-        if not self._to_write:
-            assert self._loop is not None, "there is a reader"
-            self._loop.call_soon(self._write_all)
-        self._to_write.append(reader)
-
-    def _write_all(self) -> None:
-        assert self._loop is not None, "there is a reader"
-        now, readers, self._to_write = self._loop.time(), self._to_write, []
-        for reader in readers:
-            reader.write_now(now)
-
-    def sweep(self, now: float) -> None:
-        for reader in list(self._readers):
-            if reader.stalled(now, self._stall_seconds):
-                self.dropped += 1
-                self.close(reader)
-                reader.drop()
-            elif reader.writing_since is None and now - reader.quiet_since >= self._ping_seconds:
-                reader.break_silence()
-
-    async def served(self, seconds: float) -> None:
-        """Waits, at most so long, until no reader has anything left to follow."""
-        for _ in range(round(seconds / SERVED_CHECK_SECONDS)):
-            if not any(len(reader) for reader in self._readers):
-                return
-            await asyncio.sleep(SERVED_CHECK_SECONDS)
-
-    async def end_all(self, seconds: float) -> None:
-        """Has every connection end, and waits, at most so long, until they have."""
-        for reader in list(self._readers):
-            reader.end()
-        for _ in range(round(seconds / SERVED_CHECK_SECONDS)):
-            if not self._readers:
-                return
-            await asyncio.sleep(SERVED_CHECK_SECONDS)
-
-    def __len__(self) -> int:
-        return len(self._readers)
-
-    def streams(self) -> Counter[str]:
-        """How many replies are followed now, by transport."""
-        streams: Counter[str] = Counter()
-        for reader in self._readers:
-            streams[reader.transport] += len(reader)
-        return streams
-
-    def connections(self) -> Counter[str]:
-        return Counter(reader.transport for reader in self._readers)

@@ -16,6 +16,9 @@ ENTRY_BYTES = 112
 
 class StreamReader(Protocol):
     def wake(self) -> None: ...
+    def cursor(self, generation: str) -> int: ...
+    def move(self, stream: Stream) -> None: ...
+    def lose(self, generation: str) -> None: ...
 
 
 class Stream:
@@ -38,7 +41,13 @@ class Stream:
 
     @property
     def last(self) -> int:
+        """The newest event that readers may have."""
         return self.first + len(self.entries) - 1
+
+    @property
+    def appended(self) -> int:
+        """The newest event that there is; some logs let readers have it a moment later."""
+        return self.last
 
     @property
     def held(self) -> int:
@@ -47,13 +56,18 @@ class Stream:
 
     def append(self, event: str, data: bytes | bytearray) -> Entry:
         entry = Entry(self.first + len(self.entries), event, data)
-        self.entries.append(entry)
-        self.bytes += len(data)
+        self.publish([entry])
+        return entry
+
+    def publish(self, entries: list[Entry]) -> None:
+        """Readers may have these; the first one's number is the next."""
+        self.entries += entries
+        for entry in entries:
+            self.bytes += len(entry.data)
         if self.limit is not None and self.bytes > self.limit:
             self._trim(self.limit)
         for reader in self.readers:
             reader.wake()
-        return entry
 
     def holds_all_after(self, seq: int) -> bool:
         return seq >= self.first - 1

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chat.engine.producer import timestamp
+from chat.engine.terminal import timestamp
 from chat.errors import RETRYABLE, ErrorCode
 from chat.models import Conversation, Generation, Message
 

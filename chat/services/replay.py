@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chat.engine.producer import timestamp
+from chat.engine.terminal import timestamp
 from chat.events import ENDED, Entry, ErrorData, FinalData, SnapshotData, Status, Usage, encode
 from chat.models import Generation
 from chat.services.records import error_record, generation_texts, usage_record

@@ -15,7 +15,7 @@ from django.utils.translation import override
 
 from chat.engine.clock import StreamPace
 from chat.engine.engine import Engine
-from chat.engine.producer import Job, Source
+from chat.engine.job import Job, Source
 from chat.errors import Conflict, GenerationFailed
 from chat.events import StartData
 from chat.models import Conversation, Generation

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from chat.engine.producer import timestamp
+from chat.engine.terminal import timestamp
 from chat.errors import ChatError, InvalidRequest
 from chat.events import Entry
 

@@ -14,9 +14,10 @@ import pytest
 
 from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
+from chat.engine.job import Job, Source
 from chat.engine.memory_log import MemoryLog
-from chat.engine.producer import Job, Source
-from chat.engine.reader import Reader, Readers
+from chat.engine.reader import Reader
+from chat.engine.readers import Readers
 from chat.events import Entry, StartData
 from chat.observation import Observer, Run
 from chat.providers.base import ChatRequest, Model, Timeouts, Turn

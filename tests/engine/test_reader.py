@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from chat.engine.reader import BATCH_BYTES, Delivery, Reader, ReaderDropped, Readers
+from chat.engine.reader import BATCH_BYTES, Delivery, Reader, ReaderDropped
+from chat.engine.readers import Readers
 from chat.engine.stream import Stream
 from chat.events import Entry
 

@@ -9,7 +9,8 @@ import random
 import pytest
 
 from chat.engine.begun import Begun
-from chat.engine.reader import Delivery, Reader, ReaderDropped, Readers
+from chat.engine.reader import Delivery, Reader, ReaderDropped
+from chat.engine.readers import Readers
 from chat.engine.stream import Stream
 from tests.engine.conftest import until
 from tests.engine.test_reader import stream_of

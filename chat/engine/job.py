@@ -1,0 +1,46 @@
+"""What the engine is given to run, and what it wants of those who run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chat.engine.clock import StreamPace
+from chat.errors import GenerationFailed
+from chat.events import ProviderEvent, StartData
+from chat.observation import Run
+
+
+class Watch(Protocol):
+    """The deadlines of a run: see chat.providers.resilience."""
+
+    def check(self, now: float) -> None: ...
+    def suspend(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Source(Protocol):
+    """Where a run's events come from, and who answers at the moment: the chosen provider, or a fallback."""
+
+    provider: str
+    model: str
+
+    @property
+    def watch(self) -> Watch: ...
+
+    async def stream(self, take: Callable[[Sequence[ProviderEvent]], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, and
+    whom to tell of each attempt. `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a
+    failure in the words of the person who asked."""
+
+    start: StartData
+    account: str
+    epoch: int
+    input_chars: int
+    open_source: Callable[[StreamPace, Run], Source]
+    words: Callable[[GenerationFailed], str]
