@@ -14,13 +14,13 @@ import ipaddress
 import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from chat.providers.providers_file import ProvidersFileError
 from chat.providers.registry import Registry
+from chat.redis import address
 
 SECRET_KEY_CHARS = 32
 """The tokens are signed by HMAC-SHA256: a shorter key is weaker than the signature."""
@@ -56,12 +56,12 @@ def public_hosts() -> list[str]:
 def check_workers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     concurrency = os.environ.get("WEB_CONCURRENCY", "")  # what uvicorn and others take for a number of workers
     workers = max(settings.WORKERS, int(concurrency) if concurrency.isdecimal() else 1)
-    if workers <= 1:
+    if workers <= 1 or settings.REDIS_URL:
         return []
     return [
         Error(
             f"{workers} workers cannot share their event logs, which are in the memory of each.",
-            hint="Serve with WORKERS=1: one worker carries many readers.",
+            hint="Set REDIS_URL, or serve with WORKERS=1: one worker carries many readers.",
             id="chat.E001",
         )
     ]
@@ -119,10 +119,12 @@ def check_words(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage
         if value not in ("on", "off"):
             words = f"{name}={value!r} is neither `on` nor `off`."
             found.append(Error(words, hint="Set it to one of the two.", id="chat.E005"))
-    if settings.REDIS_URL and urlsplit(settings.REDIS_URL).scheme not in ("redis", "rediss", "unix"):
-        # The value may hold a password: it is not shown.
-        words = "REDIS_URL is not the address of a Redis."
-        found.append(Error(words, hint="Such as redis://127.0.0.1:6379/0.", id="chat.E006"))
+    if settings.REDIS_URL:
+        try:
+            address.parse(settings.REDIS_URL)
+        except ValueError as error:  # whose words hold nothing of the value, which may have a password
+            hint = "Such as redis://127.0.0.1:6379/0, redis+sentinel://host:26379/service or redis+cluster://host:6379."
+            found.append(Error(f"REDIS_URL is not the address of a Redis. {error}", hint=hint, id="chat.E006"))
     return found
 
 
@@ -156,8 +158,11 @@ def check_sqlite(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessag
     """Several workers of one machine may share an SQLite file, several machines may not."""
     if not settings.REDIS_URL or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
         return []
-    address = urlsplit(settings.REDIS_URL)
-    if address.scheme != "unix" and not is_local(address.hostname or "localhost"):
+    try:
+        nodes = address.parse(settings.REDIS_URL).nodes
+    except ValueError:
+        return []  # which another check tells
+    if not all(node.port == 0 or is_local(node.host) for node in nodes):
         return [
             Error(
                 "The database is SQLite while Redis is another machine: other hosts would not see the same chats.",

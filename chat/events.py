@@ -65,6 +65,10 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 ProviderEvent = Text | Reasoning | Usage | Finish
 
 
+LOG_VERSION = 1
+"""Of the events as a shared log has them: workers of other versions leave each other's generations alone."""
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One numbered event: `seq` from 1 without a gap, `event` its name, `data` its JSON object as UTF-8."""
 

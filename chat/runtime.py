@@ -8,26 +8,34 @@ import math
 import os
 import secrets
 import socket
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
 from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
+from chat.engine.log import EventLog
 from chat.engine.memory_log import MemoryLog
 from chat.engine.readers import Readers
+from chat.engine.redis_log import RedisLog
 from chat.journal import Journal
 from chat.metrics import Metrics
-from chat.observation import Observer, Observers, Sample
+from chat.observation import Lost, Observer, Observers, Sample
 from chat.providers.registry import Registry, usual_declarations
+from chat.redis import address
+from chat.services.commands import Commands
 from chat.services.conversations import Conversations
 from chat.services.database import Database
 from chat.services.generations import Generations
 from chat.services.identity import Identities
+from chat.services.leases import Leases
 from chat.services.limits import Limits
 from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
+from chat.services.process_channel import ProcessChannel
+from chat.services.reaping import Reaper
 from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
 from chat.services.tokens import Tokens
@@ -41,10 +49,8 @@ logger = logging.getLogger(__name__)
 SAMPLE_SECONDS = 1.0
 """How often the process is looked at for its observers."""
 
-REAP_SECONDS = 5.0
-SILENT_SECONDS = 10.0
-"""Generations without a heartbeat for so long are dead; heartbeats come with each save, every second. Together with
-the time between two reapings this stays below the fifteen seconds that clients are promised."""
+LOOK_SECONDS = 1.0
+"""How often a worker says that it lives, and looks after what others have left behind."""
 
 
 class Runtime:
@@ -57,28 +63,24 @@ class Runtime:
             reads_waiting=settings.CHAT_READS_WAITING,
             writes_waiting=settings.CHAT_WRITES_WAITING,
         )
-        self.store = DatabaseStore(self.database, self.worker)
+        self.store = DatabaseStore(self.database)
         self.limits = Limits(
             send_rate=settings.CHAT_SEND_RATE,
             login_rate=settings.CHAT_LOGIN_RATE,
             streams_per_user=settings.CHAT_STREAMS_PER_USER,
         )
         self.readers = Readers(ping_seconds=settings.CHAT_PING_SECONDS, stall_seconds=settings.CHAT_STALL_SECONDS)
-        self._log = MemoryLog(
-            stream_bytes=settings.CHAT_LOG_BYTES,
-            total_bytes=settings.CHAT_LOG_TOTAL_BYTES,
-            keep_seconds=settings.CHAT_LOG_SECONDS,
-        )
         self._clock = Clock(
             settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
         )
+        self.log = _log(self._clock)
         self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
         self.traces = _traces() if settings.CHAT_TRACES == "on" else None
         journal = Journal() if settings.CHAT_REQUEST_LOG == "on" else None
         observers: list[Observer | None] = [self.metrics, self.traces, journal]
         self.observer = Observers([one for one in observers if one is not None])
         self.engine = Engine(
-            log=self._log,
+            log=self.log,
             clock=self._clock,
             readers=self.readers,
             store=self.store,
@@ -92,13 +94,21 @@ class Runtime:
             observer=self.observer,
         )
         self._tasks = OwnedTasks()
-        self.nudges = Nudges(self._tasks)
+        self.channel = ProcessChannel()
+        self.nudges = Nudges(self._tasks, self.channel)
         self.conversations = Conversations(self.database, self.nudges)
         self.identities = Identities(self.database)
         self.tokens = Tokens(self.database)
         self.registry: Registry
         self.sending: Sending
-        self.generations = Generations(engine=self.engine, database=self.database, tasks=self._tasks)
+        self.commands = Commands(
+            engine=self.engine, database=self.database, channel=self.channel, tasks=self._tasks, worker=self.worker
+        )
+        self.generations = Generations(
+            engine=self.engine, database=self.database, tasks=self._tasks, commands=self.commands
+        )
+        self._leases: Leases | None = None
+        self._reaper = Reaper(database=self.database, store=self.store, log=self.log, worker=self.worker)
         self._demonstration = Demonstration()
         self._housekeeping: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
@@ -124,11 +134,17 @@ class Runtime:
                 worker=self.worker,
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )
-            # The log of a single process dies with it: whatever runs in the database now is nobody's.
-            await self._reap(None)
+            await self.log.open_connections()
+            self.channel.open()
+            if self.log.shared:
+                self._leases = Leases(self.database, self.worker, asyncio.get_running_loop().time)
+                await self.commands.open()
+            else:
+                # The log of a single process dies with it: whatever runs in the database now is nobody's.
+                self._mourn(await self._reaper.reap_all_others())
             self.engine.open()
             self._housekeeping = [
-                asyncio.create_task(self._reap_forever(), name="reaper"),
+                asyncio.create_task(self._look_forever(), name="housekeeping"),
                 asyncio.create_task(self._sample_forever(), name="sampler"),
             ]
             self.started = True
@@ -152,6 +168,10 @@ class Runtime:
         for task in self._housekeeping:
             task.cancel()
         await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        await self.channel.aclose()
+        if self._leases is not None:
+            with suppress(Exception):  # the others will see it
+                await self._leases.resign()
         await self.registry.aclose()
         await self._demonstration.aclose()
         await asyncio.to_thread(self.database.close)
@@ -173,7 +193,7 @@ class Runtime:
             streams=self.readers.streams(),
             connections=self.readers.connections(),
             dropped=self.readers.dropped,
-            log_bytes=self._log.held_bytes,
+            log_bytes=self.log.held_bytes,
             flush_interval=self._clock.interval,
             loop_lag=loop_lag,
             transactions=self.database.transactions,
@@ -181,20 +201,47 @@ class Runtime:
             writes_waiting=self.database.writes_waiting,
         )
 
-    async def _reap_forever(self) -> None:
+    async def _look_forever(self) -> None:
+        tasks = [self._reap, self.generations.follow_up]
+        if self._leases is not None:
+            tasks = [self._leases.beat, self.commands.look, *tasks]
+        troubled = False
         while True:
-            await asyncio.sleep(REAP_SECONDS)
-            try:
-                await self._reap(timedelta(seconds=SILENT_SECONDS))
-            except Exception:
-                logger.exception("the reaper failed")
+            results = await asyncio.gather(*(task() for task in tasks), return_exceptions=True)
+            trouble = [error for error in results if isinstance(error, Exception)]
+            if trouble and not troubled:
+                logger.error("housekeeping failed", exc_info=trouble[0])
+            troubled = bool(trouble)
+            await asyncio.sleep(LOOK_SECONDS)
 
-    async def _reap(self, silent_for: timedelta | None) -> None:
-        reaped = await self.store.reap(silent_for, self.engine.running())
+    async def _reap(self) -> None:
+        running = self.engine.running()
+        if self._leases is None:
+            self._mourn(await self._reaper.reap_silent(running))
+        else:
+            self._mourn(await self._reaper.reap(await self._leases.dead(), running))
+
+    def _mourn(self, reaped: Sequence[Lost]) -> None:
         for lost in reaped:
             self.observer.lost(lost)
         if reaped:
             logger.warning("%d generations of dead workers ended", len(reaped))
+
+
+def _log(clock: Clock) -> EventLog:
+    bounds: dict[str, Any] = {
+        "stream_bytes": settings.CHAT_LOG_BYTES,
+        "total_bytes": settings.CHAT_LOG_TOTAL_BYTES,
+        "keep_seconds": settings.CHAT_LOG_SECONDS,
+    }
+    if not settings.REDIS_URL:
+        return MemoryLog(**bounds)
+    return RedisLog(
+        address.parse(settings.REDIS_URL),
+        prefix=settings.CHAT_REDIS_PREFIX,
+        interval=lambda: clock.interval,
+        **bounds,
+    )
 
 
 def _traces() -> Traces:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
 from chat.wire.sse import ServerSentEvent, SSEDecoder
+from tests.server_database import ServerDatabase, new_database
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery"
@@ -45,12 +44,14 @@ def free_port() -> int:
 
 
 class ChatServer:
-    """`directory` holds its database, its providers file and its log. Start, kill and start again at will."""
+    """`directory` holds its providers file and its log. Start, kill and start again at will; `close` is for good, and
+    its database goes too."""
 
     USERS = ("owner", "stranger", "staff")
 
     def __init__(self, directory: Path, environment: Mapping[str, str] | None = None, server: str = "daphne") -> None:
         self.directory = directory
+        self.database = new_database(directory)
         self.port = free_port()
         self.server = server
         self.application = "chatsite.asgi:application"
@@ -58,7 +59,7 @@ class ChatServer:
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
             "SECRET_KEY": "only-for-tests-" + "x" * 50,
-            "DATABASE_URL": f"sqlite:///{directory / 'chat.sqlite3'}",
+            "DATABASE_URL": self.database.url,
             **NO_LIMITS,
             **MALLOC,
             **(environment or {}),
@@ -81,18 +82,14 @@ class ChatServer:
         path.write_text(toml)
         self.environment["CHAT_PROVIDERS_FILE"] = str(path)
 
-    def prepare(self, template: Path | None = None) -> None:
-        """Makes the database with its users, or copies one that was made before."""
-        database = self.directory / "chat.sqlite3"
-        if template is not None and template.exists():
-            shutil.copy(template, database)
+    def prepare(self, prepared: ServerDatabase | None = None) -> None:
+        """Makes its database, with its users; or copies one that was made before."""
+        if prepared is not None:
+            self.database.copy(prepared)
             return
+        self.database.create()
         self.manage("migrate", "-v0")
         self.manage("shell", "-v0", "-c", _MAKE_USERS.format(names=self.USERS, password=PASSWORD))
-        if template is not None:
-            with contextlib.closing(sqlite3.connect(database)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            shutil.copy(database, template)
 
     def manage(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -148,6 +145,10 @@ class ChatServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def close(self) -> None:
+        self.stop()
+        self.database.drop()
 
     def resident_bytes(self) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()

@@ -6,18 +6,26 @@ they say. Limits are off; a test of one parametrizes `limits`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.cache import cache
+from django.db import connections
 from pytest_django import Settings
 
 from chat import runtime
 from chat.models import User
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from chatsite.asgi import application
+from tests.chat_server import ChatServer
+from tests.external_services import DATABASE_URL, POSTGRES_URL, usable
+from tests.server_database import ServerDatabase
+
+# It runs the others on PostgreSQL: nothing to do where they are on it already.
+collect_ignore = [] if usable(POSTGRES_URL) and not DATABASE_URL else ["test_on_postgresql.py"]
 
 PASSWORD = "correct-horse-battery"
 UPSTREAM_KEY = "key-of-the-tests"
@@ -82,6 +90,7 @@ async def server(
     await runtime.current().close()
     runtime.forget()
     await simulator.aclose()
+    await sync_to_async(connections.close_all)()  # what the test itself used: Django's coroutines share a thread
 
 
 @pytest.fixture
@@ -105,3 +114,12 @@ def bearer(server: Server) -> Callable[[User], Awaitable[dict[str, str]]]:
         return {"Authorization": f"Bearer {response.json()['access']}"}
 
     return sign_in
+
+
+@pytest.fixture(scope="session")
+def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerDatabase]:
+    """A migrated database with its users, for the server processes to copy."""
+    server = ChatServer(tmp_path_factory.mktemp("prepared"))
+    server.prepare()
+    yield server.database
+    server.database.drop()

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 POSTGRES_URL = os.environ.get("CHAT_TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 REDIS_URL = os.environ.get("CHAT_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+DATABASE_URL = os.environ.get("CHAT_TEST_DATABASE_URL", "")
+"""The PostgreSQL server that every test's database is on; empty: they are files of SQLite."""
 
 
 def required() -> bool:

@@ -310,10 +310,8 @@ class RedisSentinels(Group):
         until(lambda: all(sentinel.knows(len(self.sentinels)) for sentinel in self.sentinels), self.log)
 
     def fail_over(self) -> None:
-        """Kills the master and waits until every sentinel names the replica, which is `master` from then on.
-
-        The killed one comes back by `replica.start()`; the sentinels then make it a replica.
-        """
+        """Kills the master and waits until every sentinel names the replica, which is `master` from then on. The killed
+        one comes back by `replica.start()`, empty; within some ten seconds the sentinels make it a replica."""
         self.master.kill()
         self.master, self.replica = self.replica, self.master
         until(lambda: all(sentinel.master_port() == self.master.port for sentinel in self.sentinels), self.log)

@@ -51,7 +51,6 @@ def apply(settings: Settings, **values: Any) -> None:
     ("expected", "values"),
     [
         ("chat.E001", {"WORKERS": 2}),
-        ("chat.E001", {"WORKERS": 2, "REDIS_URL": "redis://127.0.0.1:6379/0"}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": PUBLIC}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["192.168.1.5"]}),
@@ -84,6 +83,9 @@ def test_a_dangerous_combination_is_found_alone_and_with_a_hint(
         {"ALLOWED_HOSTS": PUBLIC},
         {"SECRET_KEY_GENERATED": True},
         {"REDIS_URL": REDIS},
+        {"REDIS_URL": REDIS, "WORKERS": 2},
+        {"REDIS_URL": "redis+sentinel://127.0.0.1:26379/chat/0"},
+        {"REDIS_URL": "redis+cluster://10.0.0.1:6379,10.0.0.2:6379"},
         {"CHAT_ON_DISCONNECT": "stop"},
     ],
 )

@@ -17,6 +17,7 @@ from chat.engine.producer import Producer
 from chat.engine.reader import Reader
 from chat.engine.readers import Readers
 from chat.engine.store import Partial, Store
+from chat.engine.stream import Stream
 from chat.errors import Unavailable
 from chat.events import encode
 from chat.observation import Observer
@@ -162,6 +163,10 @@ class Engine:
         snapshot = stream.snapshot(stream.appended)
         reader.follow(stream, snapshot.seq, [snapshot], replay=False)
         return True
+
+    def quiet(self, seconds: float) -> list[Stream]:
+        """What is followed here of other workers' generations, and has brought nothing for so long."""
+        return self._log.quiet(asyncio.get_running_loop().time(), seconds)
 
     async def _command(self, generation: str, command: Callable[[Producer], None]) -> bool:
         producer = self._producers.get(generation)

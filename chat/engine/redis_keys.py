@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import zlib
 
+from chat.events import LOG_VERSION
 from chat.redis.nodes import slot_of
-
-VERSION = 1
 
 BUCKETS = 64
 """Of one Cluster at most so many servers share the load."""
@@ -35,7 +34,7 @@ class Key:
     __slots__ = ("slot", "snapshot", "stream")
 
     def __init__(self, prefix: str, generation: str) -> None:
-        self.stream = f"{prefix}:v{VERSION}:{{{bucket_of(generation)}}}:{generation}".encode()
+        self.stream = f"{prefix}:v{LOG_VERSION}:{{{bucket_of(generation)}}}:{generation}".encode()
         self.snapshot = self.stream + b":snapshot"
         self.slot = slot_of(self.stream)
 

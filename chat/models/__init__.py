@@ -4,5 +4,6 @@ from chat.models.conversation import Conversation
 from chat.models.generation import Generation
 from chat.models.message import Message
 from chat.models.user import User
+from chat.models.worker import Worker
 
-__all__ = ["Conversation", "Generation", "Message", "User"]
+__all__ = ["Conversation", "Generation", "Message", "User", "Worker"]

@@ -8,10 +8,11 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from chat.events import LIVE, Status
+from chat.events import LIVE, LOG_VERSION, Status
 from chat.models.conversation import Conversation
 from chat.models.identifier import new_id
 from chat.models.message import STATUS_CHOICES, Message
+from chat.models.worker import WORKER_CHARS
 
 KEY_CHARS = 255
 LIVE_VALUES = sorted(status.value for status in LIVE)
@@ -28,6 +29,8 @@ class Generations(models.QuerySet["Generation"]):
 
 class Generation(models.Model):
     """`owner` is the worker that runs it, `epoch` counts its owners: a write of an older epoch changes nothing.
+
+    `log_version` is that of the events in the shared log; `wanted` is a command that its owner has still to obey.
 
     `text_offset` and `text_length` are characters of the message's text: a continued message holds the texts of
     several generations, one after the other. `text_length` is null while the generation is live.
@@ -58,8 +61,11 @@ class Generation(models.Model):
 
     status = models.CharField(_("status"), max_length=12, choices=STATUS_CHOICES, default=Status.QUEUED.value)
     seq = models.PositiveIntegerField(_("last event"), default=0)
-    owner = models.CharField(_("owner"), max_length=64)
+    owner = models.CharField(_("owner"), max_length=WORKER_CHARS)
     epoch = models.PositiveIntegerField(_("epoch"), default=1)
+    # With defaults in the database too: a worker of the version before does not know them.
+    log_version = models.PositiveSmallIntegerField(default=LOG_VERSION, db_default=LOG_VERSION)
+    wanted = models.CharField(max_length=6, blank=True, default="", db_default="")
     traceparent = models.CharField(max_length=55, blank=True, default="")  # its span, for those who follow it later
     heartbeat = models.DateTimeField(_("heartbeat"))
 
@@ -97,6 +103,7 @@ class Generation(models.Model):
                 fields=["conversation"], name="generation_running", condition=models.Q(status__in=LIVE_VALUES)
             ),
             models.Index(fields=["-created_at"], name="generation_newest"),
+            models.Index(fields=["owner"], name="generation_wanted", condition=~models.Q(wanted="")),
         ]
 
     def __str__(self) -> str:

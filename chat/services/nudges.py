@@ -7,18 +7,16 @@ window widens with the user's sockets, so that many sockets and many changes at 
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
-from collections import Counter
+from collections.abc import Callable
 from typing import Any, Literal
 
-from channels.layers import get_channel_layer
-
 from chat.services.owned_tasks import OwnedTasks
-
-logger = logging.getLogger(__name__)
+from chat.services.process_channel import ProcessChannel
 
 Action = Literal["created", "updated", "deleted", "message"]
+Nudge = dict[str, Any]
+Told = Callable[[list[Nudge]], None]
 
 WINDOW_SECONDS = 0.5
 WINDOW_SECONDS_PER_SOCKET = 0.01
@@ -32,28 +30,29 @@ def _group(user: uuid.UUID) -> str:
     return f"user.{user.hex}"
 
 
-def _layer() -> Any:
-    layer = get_channel_layer()
-    assert layer is not None, "settings name one"
-    return layer
-
-
 class Nudges:
-    def __init__(self, tasks: OwnedTasks) -> None:
+    def __init__(self, tasks: OwnedTasks, channel: ProcessChannel) -> None:
         self._tasks = tasks
-        self._gathered: dict[uuid.UUID, dict[tuple[str, Action], dict[str, Any]]] = {}
-        self._sockets: Counter[uuid.UUID] = Counter()
+        self._channel = channel
+        self._gathered: dict[uuid.UUID, dict[tuple[str, Action], Nudge]] = {}
+        self._sockets: dict[uuid.UUID, set[Told]] = {}
 
-    async def join(self, user: uuid.UUID, channel: str) -> None:
-        """From now on this channel gets the user's nudges, as messages of the type `conversations.changed`."""
-        self._sockets[user] += 1
-        await _layer().group_add(_group(user), channel)
+    async def join(self, user: uuid.UUID, told: Told) -> None:
+        """From now on `told` gets the user's nudges; it must not wait."""
+        sockets = self._sockets.setdefault(user, set())
+        sockets.add(told)
+        if len(sockets) == 1:
+            await self._channel.join(_group(user), lambda message: self._tell(user, message["nudges"]))
 
-    async def leave(self, user: uuid.UUID, channel: str) -> None:
-        self._sockets[user] -= 1
-        if not self._sockets[user]:
-            del self._sockets[user]
-        await _layer().group_discard(_group(user), channel)
+    async def leave(self, user: uuid.UUID, told: Told) -> None:
+        sockets = self._sockets.get(user, set())
+        sockets.discard(told)
+        if not sockets and self._sockets.pop(user, None) is not None:
+            await self._channel.leave(_group(user))
+
+    def _tell(self, user: uuid.UUID, nudges: list[Nudge]) -> None:
+        for told in self._sockets.get(user, set()):
+            told(nudges)
 
     async def conversation_changed(
         self, user: uuid.UUID, action: Action, conversation: str, *, origin: str = "", **fields: Any
@@ -71,7 +70,7 @@ class Nudges:
 
     def _open_window(self, user: uuid.UUID) -> None:
         self._gathered[user] = {}
-        seconds = max(WINDOW_SECONDS, self._sockets[user] * WINDOW_SECONDS_PER_SOCKET)
+        seconds = max(WINDOW_SECONDS, len(self._sockets.get(user, ())) * WINDOW_SECONDS_PER_SOCKET)
         asyncio.get_running_loop().call_later(seconds, self._close_window, user)
 
     def _close_window(self, user: uuid.UUID) -> None:
@@ -80,8 +79,5 @@ class Nudges:
             self._open_window(user)
             self._tasks.start(self._send(user, list(gathered.values())))
 
-    async def _send(self, user: uuid.UUID, nudges: list[dict[str, Any]]) -> None:
-        try:
-            await _layer().group_send(_group(user), {"type": "conversations.changed", "nudges": nudges})
-        except Exception:
-            logger.warning("a nudge was not sent", exc_info=True)
+    async def _send(self, user: uuid.UUID, nudges: list[Nudge]) -> None:
+        await self._channel.send(_group(user), {"nudges": nudges})

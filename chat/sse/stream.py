@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 from django.http import HttpResponse
 
-from chat.engine.terminal import timestamp
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.engine.readers import Readers
+from chat.engine.terminal import timestamp
 from chat.errors import RequestError
 from chat.events import Entry
 from chat.wire.sse import encode_event

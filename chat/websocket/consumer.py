@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +35,9 @@ GOING_AWAY = 1012
 TOO_SLOW = 1008
 TROUBLE = 1011
 
+NUDGES_WAITING = 64
+"""For a client that takes nothing: the oldest go first, and the client looks again when it comes back."""
+
 STREAMS_PER_SOCKET = 200
 """Generations that one socket may follow at once: far more than a page shows."""
 
@@ -42,9 +47,11 @@ class ClientGone(Exception):
 
 
 class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
+    channel_layer_alias = "none"  # nudges come through the process's one channel
     identity: Identity
     _reader: Reader | None = None
     _pump: asyncio.Task[None] | None = None
+    _telling: asyncio.Task[None] | None = None
     _closed = _dropped = False
 
     async def __call__(self, *connection: Any) -> None:
@@ -76,8 +83,9 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         self.identity = identity
         of_user(identity.user)
-        self._author = Author(identity.user, identity.language or self._language, self.channel_name)
-        await self._runtime.nudges.join(identity.user, self.channel_name)
+        self._author = Author(identity.user, identity.language or self._language, secrets.token_hex(8))
+        self._untold: deque[dict[str, Any]] = deque(maxlen=NUDGES_WAITING)
+        await self._runtime.nudges.join(identity.user, self._told)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
 
@@ -172,14 +180,20 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         assert self._reader is not None
         return self._reader
 
-    # Nudges from the channel layer
+    # Nudges
 
-    async def conversations_changed(self, message: dict[str, Any]) -> None:
+    def _told(self, nudges: list[dict[str, Any]]) -> None:
+        """Something has changed, on this worker or another."""
+        self._untold.extend(nudge for nudge in nudges if nudge["origin"] != self._author.origin)
+        if self._untold and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._tell(), name="websocket-nudges")
+
+    async def _tell(self) -> None:
         with suppress(ClientGone):
-            for nudge in message["nudges"]:
-                origin = nudge.pop("origin")
-                if origin != self.channel_name:
-                    await self._write(frames.encode({"type": "conversation", **nudge}))
+            while self._untold:
+                nudge = self._untold.popleft()
+                fields = {name: value for name, value in nudge.items() if name != "origin"}
+                await self._write(frames.encode({"type": "conversation", **fields}))
 
     # Writing
 
@@ -267,12 +281,13 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         reader, self._reader = self._reader, None
         self._runtime.readers.close(reader)
         try:
-            await self._runtime.nudges.leave(self.identity.user, self.channel_name)
+            await self._runtime.nudges.leave(self.identity.user, self._told)
         finally:
-            pump, self._pump = self._pump, None
-            if pump is not None:
-                pump.cancel()
-                await asyncio.gather(pump, return_exceptions=True)
+            tasks = [task for task in (self._pump, self._telling) if task is not None]
+            self._pump = self._telling = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _generation(frame: dict[str, Any]) -> str:

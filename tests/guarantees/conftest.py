@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.spark import SparkSimulator
 from tests.chat_server import ChatServer
-from tests.external_services import POSTGRES_URL, REDIS_URL, usable
+from tests.external_services import DATABASE_URL, REDIS_URL, usable
+from tests.server_database import ServerDatabase
 
-collect_ignore = [] if usable(POSTGRES_URL) and usable(REDIS_URL) else ["test_services.py"]
+# Where the tests run on PostgreSQL.
+collect_ignore = [
+    *([] if DATABASE_URL else ["test_database_cut_off.py"]),
+    *([] if DATABASE_URL and usable(REDIS_URL) else ["test_services.py"]),
+]
 
 TIMEOUTS = "{ connect = 2, first_token = 2, idle = 2, total = 60 }"
 
@@ -69,17 +73,10 @@ async def upstreams() -> AsyncIterator[Upstreams]:
     await upstreams.aclose()
 
 
-@pytest.fixture(scope="session")
-def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database with its users, to be copied."""
-    directory = tmp_path_factory.mktemp("prepared")
-    template = directory / "template.sqlite3"
-    ChatServer(directory).prepare(template)
-    return template
-
-
 @pytest_asyncio.fixture
-async def serve(tmp_path: Path, prepared_database: Path, upstreams: Upstreams) -> AsyncIterator[Callable[..., Any]]:
+async def serve(
+    tmp_path: Path, prepared_database: ServerDatabase, upstreams: Upstreams
+) -> AsyncIterator[Callable[..., Any]]:
     """`await serve("model", …, VARIABLE="value")`: a running server with these models behind both upstreams."""
     servers: list[ChatServer] = []
 
@@ -98,4 +95,4 @@ async def serve(tmp_path: Path, prepared_database: Path, upstreams: Upstreams) -
 
     yield start
     for chat_server in servers:
-        chat_server.stop()
+        chat_server.close()

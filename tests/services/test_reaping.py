@@ -7,22 +7,34 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from channels.db import database_sync_to_async as in_database
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
+from chat.engine.memory_log import MemoryLog
 from chat.events import Status
 from chat.models import Conversation, Generation, Message, User
 from chat.services.database import Database
+from chat.services.reaping import Reaper
 from chat.services.store import DatabaseStore
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SILENT = timedelta(seconds=10)
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    database = Database()
+    yield database
+    await asyncio.to_thread(database.close)
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[DatabaseStore]:
-    database = Database()
-    yield DatabaseStore(database, "this-worker")
-    await asyncio.to_thread(database.close)
+def reaper(database: Database) -> Reaper:
+    return reaper_of(database, "this-worker")
+
+
+def reaper_of(database: Database, worker: str) -> Reaper:
+    return Reaper(database=database, store=DatabaseStore(database), log=MemoryLog(), worker=worker)
 
 
 def running(heard: datetime, owner: str = "this-worker") -> str:
@@ -49,24 +61,64 @@ def state(generation: str) -> tuple[str, str]:
     return found.status, found.message.status
 
 
-async def test_who_has_been_silent_is_ended_once_and_told_of(store: DatabaseStore) -> None:
+async def test_who_has_been_silent_is_ended_once_and_told_of(reaper: Reaper) -> None:
     now = datetime.now(UTC)
-    dead, alive = [await asyncio.to_thread(running, now - timedelta(seconds=ago)) for ago in (30, 1)]
-    [lost] = await store.reap(SILENT)
+    dead, alive = [await in_database(running)(now - timedelta(seconds=ago)) for ago in (30, 1)]
+    [lost] = await reaper.reap_silent([])
     assert (lost.generation, lost.provider, lost.model, lost.duration_ms) == (dead, "main", "one", 5000)
-    assert await asyncio.to_thread(state, dead) == ("interrupted", "interrupted")
-    assert (await asyncio.to_thread(state, alive))[0] == "streaming"
-    assert await store.reap(SILENT) == []
+    assert await in_database(state)(dead) == ("interrupted", "interrupted")
+    assert (await in_database(state)(alive))[0] == "streaming"
+    assert await reaper.reap_silent([]) == []
 
 
-async def test_what_runs_here_is_never_ended_though_its_heartbeats_did_not_come_through(store: DatabaseStore) -> None:
+async def test_what_runs_here_is_never_ended_though_its_heartbeats_did_not_come_through(reaper: Reaper) -> None:
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
-    here = await asyncio.to_thread(running, long_ago)
-    elsewhere = await asyncio.to_thread(running, long_ago, "another-worker")
-    assert [lost.generation for lost in await store.reap(SILENT, [here])] == [elsewhere]
-    assert (await asyncio.to_thread(state, here))[0] == "streaming"
+    here = await in_database(running)(long_ago)
+    elsewhere = await in_database(running)(long_ago, "another-worker")
+    assert [lost.generation for lost in await reaper.reap_silent([here])] == [elsewhere]
+    assert (await in_database(state)(here))[0] == "streaming"
+
+
+async def test_the_dead_workers_replies_and_what_this_one_has_lost_are_ended_and_no_other(reaper: Reaper) -> None:
+    now = datetime.now(UTC)
+    dead = await in_database(running)(now, "dead-worker")
+    lost_here = await in_database(running)(now - timedelta(seconds=30))
+    alive = await in_database(running)(now - timedelta(seconds=30), "living-worker")
+    just_begun = await in_database(running)(now)
+    ended = await reaper.reap(["dead-worker"], [])
+    assert {lost.generation for lost in ended} == {dead, lost_here}
+    for one in (alive, just_begun):
+        assert (await in_database(state)(one))[0] == "streaming"
+
+
+async def test_two_reapers_at_once_end_each_reply_once(database: Database) -> None:
+    other = Database()
+    try:
+        dead = [await in_database(running)(datetime.now(UTC), "dead-worker") for _ in range(120)]
+        reapers = [reaper_of(database, "one"), reaper_of(other, "two")]
+        ended = await asyncio.gather(*(reaper.reap(["dead-worker"], []) for reaper in reapers))
+        assert sorted(lost.generation for some in ended for lost in some) == sorted(dead)
+    finally:
+        await asyncio.to_thread(other.close)
+
+
+async def test_what_somebody_wanted_stopped_has_been_stopped(reaper: Reaper) -> None:
+    dead = await in_database(running)(datetime.now(UTC), "dead-worker")
+    await in_database(Generation.objects.filter(id=dead).update)(wanted="stop")
+    assert len(await reaper.reap(["dead-worker"], [])) == 1
+    assert await in_database(state)(dead) == ("cancelled", "cancelled")
+    [usage] = await in_database(lambda: list(Generation.objects.values_list("output_tokens", "usage_estimated")))()
+    assert usage == (2, True)
+
+
+def plan(rows: QuerySet[Generation]) -> str:
+    """How the database would find them."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan TO off")  # it would rather read a table as small as this one
+        return rows.explain()
 
 
 def test_the_dead_are_looked_for_among_the_live_alone() -> None:
     dead = Generation.objects.live().filter(heartbeat__lt=datetime.now(UTC))
-    assert "generation_running" in dead.explain()
+    assert "generation_running" in plan(dead)

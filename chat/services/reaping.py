@@ -1,0 +1,208 @@
+"""The replies of workers that have gone: taken, told to their end, and kept with all that the log holds of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connections
+from django.db.models import Q
+from django.utils.translation import gettext, override
+
+from chat.engine.generation import CHARACTERS_PER_TOKEN, Outcome
+from chat.engine.log import EventLog, Sealed
+from chat.engine.store import Ending, Store
+from chat.engine.terminal import terminal_event
+from chat.errors import ErrorCode, GenerationFailed, Unavailable
+from chat.events import Entry, FinishReason, SnapshotData, Status, Usage, encode
+from chat.models import Generation
+from chat.observation import Lost
+from chat.services.database import Database
+from chat.services.records import generation_texts
+
+logger = logging.getLogger(__name__)
+
+SEQ_MARGIN = 1000
+"""Where the log has lost its last events, how far the ending is put beyond what is known: more than a worker can have
+sent since its last save, so that no reader's cursor is ahead of the ending."""
+
+AT_ONCE = 50
+"""Replies that are taken with one transaction, and whose texts are held at a time."""
+
+SILENT_SECONDS = 10.0
+"""Without a save for so long, a generation of this very worker that it does not run, or of any where they have no
+leases, is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A generation that is this worker's now, as the database has it."""
+
+    generation: str
+    epoch: int
+    seq: int
+    text: str
+    reasoning: str
+    question_chars: int
+    language: str
+    stopped: bool
+    first_token_ms: int | None
+    duration_ms: int
+    lost: Lost
+
+
+class Reaper:
+    """`worker` is this one's name."""
+
+    def __init__(self, *, database: Database, store: Store, log: EventLog, worker: str) -> None:
+        self._database = database
+        self._store = store
+        self._log = log
+        self._worker = worker
+
+    async def reap(self, dead: Collection[str], running: Collection[str]) -> list[Lost]:
+        """Ends what `dead` workers ran, and what this one has no producer for, `running` being those it has."""
+        mine = Q(owner=self._worker, heartbeat__lt=_long_ago())
+        return await self._reap(Q(owner__in=dead) | mine if dead else mine, running)
+
+    async def reap_silent(self, running: Collection[str]) -> list[Lost]:
+        """The same where workers have no leases: whatever has not been saved for long."""
+        return await self._reap(Q(heartbeat__lt=_long_ago()), running)
+
+    async def reap_all_others(self) -> list[Lost]:
+        """Where this process is the only one: whatever it did not start."""
+        return await self._reap(~Q(owner=self._worker), ())
+
+    async def _reap(self, whose: Q, running: Collection[str]) -> list[Lost]:
+        ended: list[Lost] = []
+        while taken := await self._database.write(_take, self._worker, whose, frozenset(running)):
+            endings = await asyncio.gather(*(self._end(one) for one in taken))
+            ended += [one.lost for one, has_ended in zip(taken, endings, strict=True) if has_ended]
+            if len(taken) < AT_ONCE:
+                break
+        return ended
+
+    async def _end(self, taken: Taken) -> bool:
+        """False when it must be tried again: it stays this worker's, which does not run it."""
+        try:
+            sealed = await self._log.seal(taken.generation, taken.epoch)
+        except Unavailable:
+            return False
+        whole = sealed is not None and sealed.last >= taken.seq
+        text, reasoning = (sealed.text, sealed.reasoning) if sealed and whole else (taken.text, taken.reasoning)
+        ending = Ending(
+            taken.generation,
+            taken.epoch,
+            _last_seq(taken, sealed),
+            _outcome(taken, text, reasoning),
+            _words(taken.language),
+            datetime.now(UTC),
+            taken.lost.provider,
+            taken.lost.model,
+        )
+        if not await self._store.finish(ending):
+            return False
+        if sealed is None or not whole:
+            self._log.discard(taken.generation)
+        elif not sealed.ended:
+            self._tell(ending, sealed.last)
+        return True
+
+    def _tell(self, ending: Ending, last: int) -> None:
+        outcome = ending.outcome
+
+        def snapshot(seq: int) -> Entry:
+            return Entry(seq, "snapshot", encode(SnapshotData(outcome.text, outcome.reasoning, outcome.status.value)))
+
+        stream = self._log.open(ending.generation, snapshot, epoch=ending.epoch, after=last)
+        self._log.append(stream, *terminal_event(outcome, ending.error_words, ending.finished_at))
+        self._log.end(stream)
+
+
+def _last_seq(taken: Taken, sealed: Sealed | None) -> int:
+    """The terminal event's."""
+    if sealed is None:
+        return taken.seq + SEQ_MARGIN
+    if sealed.last < taken.seq:
+        return taken.seq + SEQ_MARGIN
+    return sealed.last if sealed.ended else sealed.last + 1
+
+
+def _outcome(taken: Taken, text: str, reasoning: str) -> Outcome:
+    usage = Usage(
+        -(-taken.question_chars // CHARACTERS_PER_TOKEN),
+        -(-(len(text) + len(reasoning)) // CHARACTERS_PER_TOKEN),
+        estimated=True,
+    )
+    stopped = taken.stopped
+    return Outcome(
+        status=Status.CANCELLED if stopped else Status.INTERRUPTED,
+        text=text,
+        reasoning=reasoning,
+        usage=usage,
+        finish_reason=FinishReason.CANCELLED if stopped else None,
+        error=None if stopped else GenerationFailed(ErrorCode.INTERRUPTED),
+        first_token_ms=taken.first_token_ms,
+        duration_ms=taken.duration_ms,
+    )
+
+
+def _words(language: str) -> str:
+    with override(language or "en"):
+        return gettext(GenerationFailed(ErrorCode.INTERRUPTED).message)
+
+
+# In the database's threads
+
+
+def _long_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
+
+
+def _take(worker: str, whose: Q, running: frozenset[str]) -> list[Taken]:
+    """Some of them, each by an update that only one worker makes."""
+    candidates = Generation.objects.live().filter(whose).order_by("id")
+    if connections[candidates.db].vendor == "postgresql":
+        # Another worker's reaper takes others, instead of waiting for this one.
+        candidates = candidates.select_for_update(skip_locked=True)
+    rows = candidates.values_list("id", "epoch")[: AT_ONCE + len(running)]
+    keys = [(id, epoch) for id, epoch in rows if str(id) not in running]
+    taken = []
+    for id, epoch in keys[:AT_ONCE]:
+        mine = Generation.objects.live().filter(id=id, epoch=epoch).update(owner=worker, epoch=epoch + 1)
+        if mine:
+            taken.append(_taken(id))
+    return taken
+
+
+def _taken(id: uuid.UUID) -> Taken:
+    generation = Generation.objects.select_related("message", "user_message").get(id=id)
+    text, reasoning = generation_texts(generation)
+    question = generation.user_message
+    # Until the last sign of life.
+    duration_ms = max(0, round((generation.heartbeat - generation.created_at).total_seconds() * 1000))
+    return Taken(
+        str(id),
+        generation.epoch,
+        generation.seq,
+        text,
+        reasoning,
+        0 if question is None else len(question.text),
+        generation.language,
+        generation.wanted == "stop",
+        generation.first_token_ms,
+        duration_ms,
+        Lost(
+            str(id),
+            str(generation.conversation_id),
+            str(generation.user_id),
+            generation.provider,
+            generation.model,
+            generation.upstream,
+            duration_ms,
+        ),
+    )

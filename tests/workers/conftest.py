@@ -1,0 +1,135 @@
+"""Several workers of one site: real processes over one database and one Redis, with simulated upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.chat_server import ChatServer, server_events
+from tests.guarantees.conftest import SECRETS, Upstreams, upstreams
+from tests.redis_servers import RedisServer
+from tests.server_database import ServerDatabase
+
+__all__ = ["upstreams"]
+
+
+class Site:
+    """`workers` share everything but their process; `redis` is stopped and started at will."""
+
+    def __init__(self, directory: Path, upstreams: Upstreams, redis: RedisServer, prepared: ServerDatabase) -> None:
+        self._directory = directory
+        self._prepared = prepared
+        self.upstreams = upstreams
+        self.redis = redis
+        self.workers: list[ChatServer] = []
+        self.models: tuple[str, ...] = ()
+
+    async def start(self, *models: str, workers: int = 2, server: str = "uvicorn", **environment: str) -> None:
+        self.models = models
+        made = [self.add(server, **environment) for _ in range(workers)]
+        await asyncio.gather(*(worker.start() for worker in made))
+
+    def add(self, server: str = "uvicorn", **environment: str) -> ChatServer:
+        """One more worker, not yet started."""
+        directory = self._directory / f"worker-{len(self.workers)}"
+        directory.mkdir()
+        worker = ChatServer(directory, {**SECRETS, "REDIS_URL": self.redis.url, **environment}, server)
+        if self.workers:
+            worker.environment["DATABASE_URL"] = self.workers[0].database.url
+            worker._tokens = self.workers[0]._tokens
+        else:
+            worker.prepare(self._prepared)
+        worker.declare(self.upstreams.toml(*self.models))
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+        for worker in self.workers:
+            worker.close()
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path, prepared_database: ServerDatabase, upstreams: Upstreams) -> AsyncIterator[Site]:
+    """`await site.start("model", …, VARIABLE="value")`."""
+    with RedisServer(tmp_path / "redis", appendonly=True) as redis:
+        site = Site(tmp_path, upstreams, redis, prepared_database)
+        yield site
+        site.close()
+
+
+class Follower:
+    """A client of one generation that comes back with its cursor, to any of its workers, until the end."""
+
+    def __init__(self, workers: Callable[[], list[ChatServer]], generation: str, headers: dict[str, str]) -> None:
+        self._workers = workers
+        self._headers = headers
+        self.generation = generation
+        self.text = ""
+        self.cursor = 0
+        self.terminal: dict[str, Any] | None = None
+        self.connections = 0
+        self.faults: list[str] = []
+
+    async def follow(self) -> None:
+        while self.terminal is None:
+            workers = self._workers()
+            worker = workers[self.connections % len(workers)]
+            self.connections += 1
+            url = f"{worker.url}/api/v1/generations/{self.generation}/events"
+            headers = {**self._headers, "Last-Event-ID": str(self.cursor)}
+            try:
+                timeout = httpx.Timeout(5, read=20)
+                async with (
+                    httpx.AsyncClient(timeout=timeout) as client,
+                    client.stream("GET", url, headers=headers) as answer,
+                ):
+                    if answer.status_code == 200:
+                        async for event in server_events(answer):
+                            self._take(event.event, event.id, json.loads(event.data))
+                    elif answer.status_code == 204:
+                        self.faults.append("its end was never told")
+                        return
+                    elif answer.status_code != 503:
+                        self.faults.append(f"status {answer.status_code}")
+                        return
+            except httpx.TransportError:
+                pass
+            if self.terminal is None:
+                await asyncio.sleep(0.1)
+
+    def _take(self, event: str, id: str, data: dict[str, Any]) -> None:
+        if event == "ping":
+            return
+        if self.terminal is not None:
+            self.faults.append("something came after the end")
+        seq = int(id)
+        if event == "snapshot":
+            self.text, self.cursor = data["text"], seq
+            return
+        if seq != self.cursor + 1:
+            self.faults.append(f"{seq} after {self.cursor}")
+        self.cursor = seq
+        if event == "error" or data.get("isFinal"):
+            self.terminal = data
+        elif event == "message":
+            self.text += data["delta"]
+
+
+@pytest.fixture
+def follower(site: Site) -> Callable[..., Any]:
+    async def make(generation: str, *workers: ChatServer) -> Follower:
+        chosen = list(workers) or site.workers
+        return Follower(lambda: chosen, generation, await site.workers[0].headers())
+
+    return make
