@@ -26,6 +26,8 @@ LEVELS = {
     # A refused request is its client's affair; the proxy in front has it in its access log.
     "django.request": "ERROR",
     "django.security.DisallowedHost": "CRITICAL",
+    # It prints its stack each second while Redis is away, which chat.services.process_channel says once.
+    "channels_redis.pubsub": "CRITICAL",
     # At INFO these write down each connection with its whole address.
     "asgiref": "WARNING",
     "daphne": "WARNING",

@@ -77,19 +77,25 @@ TEMPLATES: list[dict[str, Any]] = [
 # The database: SQLite in var/ unless DATABASE_URL names another
 
 VAR_DIR.mkdir(exist_ok=True)
+DATABASE_CONNECTIONS = env.int("CHAT_DATABASE_CONNECTIONS", default=20)  # of one process to PostgreSQL, at most
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'chat.sqlite3'}")
 }
 
 
 def with_connection_options(database: dict[str, Any]) -> dict[str, Any]:
-    """SQLite: write-ahead log, and a write lock from a transaction's start (a lock taken later can fail at once)."""
+    """SQLite: write-ahead log, and a write lock from a transaction's start (a lock taken later can fail at once).
+    PostgreSQL: a pool, which a page's request borrows a connection of; the threads of Database keep theirs."""
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
         }
+    elif database["ENGINE"] == "django.db.backends.postgresql":
+        pool = {"min_size": 0, "max_size": DATABASE_CONNECTIONS, "timeout": 5, "name": "chat"}
+        database["OPTIONS"] = {"pool": pool, **database.get("OPTIONS", {})}
+        database["CONN_HEALTH_CHECKS"] = True
     database["CONN_MAX_AGE"] = 0
     return database
 
@@ -232,6 +238,7 @@ CHAT_READS_WAITING = number("CHAT_READS_WAITING", 10_000)  # database reads not 
 CHAT_READ_THREADS = env.int("CHAT_READ_THREADS", default=4)  # threads, and connections, that read the database
 CHAT_ON_DISCONNECT = env.str("CHAT_ON_DISCONNECT", default="continue")  # or `stop`
 CHAT_DISCONNECT_GRACE_SECONDS = seconds("CHAT_DISCONNECT_GRACE_SECONDS", 30)  # without readers, before `stop`
+CHAT_PUBLIC_URL = env.str("CHAT_PUBLIC_URL", default="")  # the address that people type, for `manage.py doctor`
 CHAT_PROVIDERS_FILE = env.str("CHAT_PROVIDERS_FILE", default="")
 DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
+from functools import partial
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from chat import runtime
 from chat.admin.history import Deleted, HistoryAdmin, deleted_with_history
 from chat.admin.transcript import page_of
-from chat.models import Conversation, Message
+from chat.models import Conversation, Generation, Message
 
 
 @admin.register(Conversation)
@@ -54,6 +59,21 @@ class ConversationAdmin(HistoryAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(getattr(request.user, "is_superuser", False) and request.user.is_active)
 
+    def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
+        self._delete([obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        self._delete(list(queryset))
+
+    def _delete(self, conversations: list[Conversation]) -> None:
+        """It shows at once in every open tab of those who wrote them; their live replies end."""
+        for conversation in conversations:
+            user, id = conversation.user_id, str(conversation.id)
+            running = Generation.objects.live().filter(conversation=conversation).values_list("id", "owner")
+            owners = {str(generation): owner for generation, owner in running}
+            conversation.delete()
+            transaction.on_commit(partial(async_to_sync(_tell_of_deletion), user, id, owners))
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deleted:
         return deleted_with_history(list(objs), Message.objects.filter(conversation__in=list(objs)))
 
@@ -77,3 +97,10 @@ class ConversationAdmin(HistoryAdmin):
         may_see = request.user.has_perm("chat.view_generation")
         page, turns = page_of(conversation, request.GET.get("page", 1), with_generations=may_see)
         return {"transcript": turns, "transcript_page": page}
+
+
+async def _tell_of_deletion(user: uuid.UUID, conversation: str, owners: dict[str, str]) -> None:
+    current = runtime.current()
+    for generation, owner in owners.items():
+        await current.commands.wake(owner, generation, "stop")
+    await current.nudges.conversation_changed(user, "deleted", conversation)

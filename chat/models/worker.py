@@ -9,12 +9,10 @@ WORKER_CHARS = 64
 
 
 class Worker(models.Model):
-    """`beat` counts up about once a second: others see that it does, and need no clock in common. `heartbeat` is for
-    people."""
+    """`heartbeat` is the database's time, as of about a second ago while the worker lives."""
 
     id = models.CharField(_("worker"), primary_key=True, max_length=WORKER_CHARS)
     version = models.CharField(_("version"), max_length=20)
-    beat = models.PositiveBigIntegerField(_("beat"), default=0)
     started_at = models.DateTimeField(_("started"))
     heartbeat = models.DateTimeField(_("heartbeat"))
 

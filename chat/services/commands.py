@@ -44,6 +44,13 @@ class Commands:
         ended."""
         owner = await self._database.write(_want, uuid.UUID(generation), command)
         if owner is not None:
+            await self.wake(owner, generation, command)
+
+    async def wake(self, owner: str, generation: str, command: Command) -> None:
+        """Without a word in the row: of a generation whose row has gone, say."""
+        if owner == self._worker:
+            self._start(generation, command)
+        else:
             await self._channel.send(_group(owner), {"generation": generation, "command": command})
 
     async def look(self) -> None:

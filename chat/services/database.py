@@ -17,8 +17,10 @@ from functools import partial
 from math import inf
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.utils.translation import gettext as _
 
+from chat.errors import Unavailable
 from chat.services.call import Call, check_room, deliver
 from chat.services.reading_threads import ReadingThreads
 
@@ -30,6 +32,11 @@ T = TypeVar("T")
 GROUP = 256
 """Writes in one transaction at most: keeps a commit, and what its failure repeats, short."""
 
+
+AWAY = (OperationalError, InterfaceError)
+"""What Django raises for a connection that cannot be made, or that breaks."""
+
+RETRY_SECONDS = 2
 
 PATIENCE_SECONDS = 0.01
 """How long a patient write waits at most: nobody sees it, and of five hundred replies a second, five share a commit."""
@@ -60,18 +67,22 @@ class Database:
         """Of the writing thread, since the start; it alone counts them."""
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs `function` in a reading thread. Raises Unavailable when too many reads wait."""
-        result: T = await self._readers.call(partial(function, **kwargs) if kwargs else function, args)
+        """Runs `function` in a reading thread. Raises Unavailable when too many reads wait, or the database is away."""
+        try:
+            result: T = await self._readers.call(partial(function, **kwargs) if kwargs else function, args)
+        except AWAY as error:
+            raise _unavailable() from error
         return result
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `function` in the writing thread, in a transaction that it shares with others; returns once that is
-        committed. It may run twice, the first time rolled back. Raises Unavailable when too many writes wait."""
+        committed. It may run twice, the first time rolled back. Raises Unavailable when too many writes wait, or the
+        database is away."""
         assert not kwargs, "a write takes positional arguments"
         write = self._accept(function, args)
         self._hand_over()
         self._waiting.put(write)
-        result: T = await write.future
+        result: T = await _result(write)
         return result
 
     async def write_patiently(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,7 +92,7 @@ class Database:
         self._patient.append(write)
         if self._patience is None:
             self._patience = write.loop.call_later(PATIENCE_SECONDS, self._hand_over)
-        result: T = await write.future
+        result: T = await _result(write)
         return result
 
     def _accept(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Call:
@@ -168,3 +179,16 @@ class Database:
             else:
                 for write in group:
                     self._commit([write])
+
+
+async def _result(write: Call) -> Any:
+    try:
+        return await write.future
+    except AWAY as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        _("The server cannot reach its database. Please try again in a moment."), retry_after=RETRY_SECONDS
+    )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from chat.engine.engine import Engine
 from chat.engine.reader import Reader
 from chat.errors import Unavailable
-from chat.events import ENDED, Status
+from chat.events import Status
 from chat.models import Generation
 from chat.served_request import concerns
 from chat.services import access, replay
@@ -86,11 +86,15 @@ class Generations:
         quiet = self._engine.quiet(QUIET_SECONDS)
         if not quiet:
             return
-        for record in await self._database.read(_ended_of, [stream.generation for stream in quiet]):
-            [stream] = [stream for stream in quiet if stream.generation == str(record.id)]
+        records = await self._database.read(_records_of, [stream.generation for stream in quiet])
+        for stream in quiet:
+            record = records.get(stream.generation)
             for reader in list(stream.readers):
-                after = reader.cursor(stream.generation)
-                reader.replay(stream.generation, replay.entries_after(record, after))
+                if record is None:  # it has been deleted, which its client finds when it comes back
+                    reader.lose(stream.generation)
+                elif replay.is_ended(record):
+                    entries = replay.entries_after(record, reader.cursor(stream.generation))
+                    reader.replay(stream.generation, entries)
 
     async def nothing_left(self, user: uuid.UUID, generation: str, after: int) -> bool:
         """Whether it has ended at or before the cursor."""
@@ -154,7 +158,6 @@ class Generations:
         return record
 
 
-def _ended_of(generations: list[str]) -> list[Generation]:
-    """Those of them that have ended, with their messages."""
-    ended = Generation.objects.filter(id__in=generations, status__in=[status.value for status in ENDED])
-    return list(ended.select_related("message"))
+def _records_of(generations: list[str]) -> dict[str, Generation]:
+    """With their messages, as far as there are any."""
+    return {str(row.id): row for row in Generation.objects.filter(id__in=generations).select_related("message")}

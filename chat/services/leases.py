@@ -1,27 +1,31 @@
-"""Which workers live. Each counts up in its row; whose count stands still for too long, by the watch of whoever looks,
-is dead. No two clocks are ever compared, and while the database is away nobody dies."""
+"""Which workers live: each says so in its row once a second, by the database's clock, which is the same for all."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 
-from django.db.models import F
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 
 from chat import __version__
 from chat.models import Generation, Worker
 from chat.services.database import Database
 
-logger = logging.getLogger(__name__)
+LEASE_SECONDS = 6.0
+"""Silent for so long, a worker is dead. With the second between two looks, and what the rescue takes, this stays well
+below the fifteen seconds that clients are promised; and it is longer than any pause that a healthy worker makes."""
 
-LEASE_SECONDS = 7.0
-"""Without a beat for so long, a worker is dead. With the second between two looks, and what the rescue takes, this
-stays well below the fifteen seconds that clients are promised; and it is longer than any pause that a healthy worker
-makes."""
+GRACE_SECONDS = 2.5
+"""After a break in looking: the database was away, or this worker stood still. The others get the time to say that they
+live."""
 
-LOOKS_APART_SECONDS = 3.0
-"""Two looks that are further apart prove nothing: whoever looks was the one who stood still."""
+FIRST_GRACE_SECONDS = 0.9
+"""The same for a worker that has just begun, in whose time the database is hardly ever coming back too: where workers
+die one after the other, there must be one that sees to the dead."""
+
+LOOKS_APART_SECONDS = 2.5
+"""Two looks further apart are a break."""
 
 
 class Leases:
@@ -31,8 +35,10 @@ class Leases:
         self._database = database
         self._worker = worker
         self._clock = clock
-        self._seen: dict[str, tuple[int, float]] = {}
         self._looked: float | None = None
+        self._looking_since = 0.0
+        self._grace = FIRST_GRACE_SECONDS
+        self._unknown_since: dict[str, float] = {}
 
     async def beat(self) -> None:
         """This worker lives. About once a second."""
@@ -45,41 +51,44 @@ class Leases:
     async def dead(self) -> list[str]:
         """The owners of live generations whose workers have been silent for too long. About once a second."""
         try:
-            owners, beats = await self._database.read(_look)
+            owners, silence = await self._database.read(_look)
         except Exception:
-            self._seen.clear()
+            self._looked, self._grace = None, GRACE_SECONDS
             raise
         now = self._clock()
-        if self._looked is None or now - self._looked > LOOKS_APART_SECONDS:
-            self._seen.clear()
+        if self._looked is None:
+            self._looking_since = now
+        elif now - self._looked > LOOKS_APART_SECONDS:
+            self._looking_since, self._grace = now, GRACE_SECONDS
         self._looked = now
-        watched = (owners | beats.keys()) - {self._worker}
-        self._seen = {one: self._last_beat(one, beats.get(one, -1), now) for one in watched}
-        silent = [one for one, (_beat, since) in self._seen.items() if now - since >= LEASE_SECONDS]
-        forgotten = [one for one in silent if one not in owners]
-        if forgotten:
+        # Without a row: of a version that has none, or one whose row has been cleared away.
+        unknown = owners - silence.keys() - {self._worker}
+        self._unknown_since = {owner: self._unknown_since.get(owner, now) for owner in unknown}
+        if now - self._looking_since < self._grace:
+            return []
+        silent = {worker for worker, seconds in silence.items() if seconds >= LEASE_SECONDS and worker != self._worker}
+        silent |= {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
+        if forgotten := silent - owners:
             await self._database.write_patiently(_forget, forgotten)
-        return [one for one in silent if one in owners]
-
-    def _last_beat(self, worker: str, beat: int, now: float) -> tuple[int, float]:
-        seen = self._seen.get(worker)
-        return seen if seen is not None and seen[0] == beat else (beat, now)
+        return sorted(silent & owners)
 
 
 def _beat(worker: str) -> None:
-    now = datetime.now(UTC)
-    if not Worker.objects.filter(id=worker).update(beat=F("beat") + 1, heartbeat=now):
-        Worker.objects.create(id=worker, version=__version__, started_at=now, heartbeat=now)
+    if not Worker.objects.filter(id=worker).update(heartbeat=Now()):
+        Worker.objects.create(id=worker, version=__version__, started_at=Now(), heartbeat=Now())
 
 
 def _resign(worker: str) -> None:
     Worker.objects.filter(id=worker).delete()
 
 
-def _forget(workers: list[str]) -> None:
+def _forget(workers: set[str]) -> None:
     Worker.objects.filter(id__in=workers).delete()
 
 
-def _look() -> tuple[set[str], dict[str, int]]:
+def _look() -> tuple[set[str], dict[str, float]]:
+    """Who owns live generations, and how long each worker has been silent, in seconds."""
     owners = set(Generation.objects.live().order_by().values_list("owner", flat=True).distinct())
-    return owners, dict(Worker.objects.values_list("id", "beat"))
+    age = ExpressionWrapper(Now() - F("heartbeat"), output_field=DurationField())
+    silence: dict[str, timedelta] = dict(Worker.objects.annotate(age=age).values_list("id", "age"))
+    return owners, {worker: seconds.total_seconds() for worker, seconds in silence.items()}

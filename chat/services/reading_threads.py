@@ -14,7 +14,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 
 from chat.services.call import Call, check_room, deliver
 
@@ -71,12 +71,22 @@ class ReadingThreads:
             return False
         if not call.future.cancelled():
             try:
-                call.result = call.function(*call.args)
+                call.result = self._read(call)
             except BaseException as error:  # whatever went wrong belongs to the caller
                 call.error = error
             deliver([call])
             self._tidy()
         return True
+
+    def _read(self, call: Call) -> Any:
+        try:
+            return call.function(*call.args)
+        except (OperationalError, InterfaceError):
+            if connections[self._alias].is_usable():
+                raise
+        # The database has been restarted since this thread's last read: a new connection may do.
+        self._tidy()
+        return call.function(*call.args)
 
     def _tidy(self) -> None:
         connection = connections[self._alias]

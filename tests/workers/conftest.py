@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,11 @@ class Site:
         made = [self.add(server, **environment) for _ in range(workers)]
         await asyncio.gather(*(worker.start() for worker in made))
 
-    def add(self, server: str = "uvicorn", **environment: str) -> ChatServer:
+    def add(self, server: str = "uvicorn", kind: type[ChatServer] = ChatServer, **environment: str) -> ChatServer:
         """One more worker, not yet started."""
         directory = self._directory / f"worker-{len(self.workers)}"
         directory.mkdir()
-        worker = ChatServer(directory, {**SECRETS, "REDIS_URL": self.redis.url, **environment}, server)
+        worker = kind(directory, {**SECRETS, "REDIS_URL": self.redis.url, **environment}, server)
         if self.workers:
             worker.environment["DATABASE_URL"] = self.workers[0].database.url
             worker._tokens = self.workers[0]._tokens
@@ -69,48 +71,62 @@ async def site(tmp_path: Path, prepared_database: ServerDatabase, upstreams: Ups
 
 
 class Follower:
-    """A client of one generation that comes back with its cursor, to any of its workers, until the end."""
+    """A client of one generation that comes back with its cursor, to each of its addresses in turn, until the end.
+    `longest_wait`: between two events, in seconds."""
 
-    def __init__(self, workers: Callable[[], list[ChatServer]], generation: str, headers: dict[str, str]) -> None:
-        self._workers = workers
+    def __init__(self, addresses: Sequence[str], generation: str, headers: dict[str, str], verify: Any = False) -> None:
+        self._addresses = addresses
         self._headers = headers
+        self._verify = verify
         self.generation = generation
         self.text = ""
         self.cursor = 0
         self.terminal: dict[str, Any] | None = None
         self.connections = 0
         self.faults: list[str] = []
+        self.longest_wait = 0.0
+        self.waits = []
+        self.trail = []
+        self._heard = time.monotonic()
+
+    @property
+    def end(self) -> str:
+        """The code of its failure, or its finish reason."""
+        terminal = self.terminal or {}
+        return str(terminal.get("code", terminal.get("finish_reason")))
 
     async def follow(self) -> None:
-        while self.terminal is None:
-            workers = self._workers()
-            worker = workers[self.connections % len(workers)]
-            self.connections += 1
-            url = f"{worker.url}/api/v1/generations/{self.generation}/events"
-            headers = {**self._headers, "Last-Event-ID": str(self.cursor)}
-            try:
-                timeout = httpx.Timeout(5, read=20)
-                async with (
-                    httpx.AsyncClient(timeout=timeout) as client,
-                    client.stream("GET", url, headers=headers) as answer,
-                ):
-                    if answer.status_code == 200:
-                        async for event in server_events(answer):
-                            self._take(event.event, event.id, json.loads(event.data))
-                    elif answer.status_code == 204:
-                        self.faults.append("its end was never told")
-                        return
-                    elif answer.status_code != 503:
-                        self.faults.append(f"status {answer.status_code}")
-                        return
-            except httpx.TransportError:
-                pass
-            if self.terminal is None:
-                await asyncio.sleep(0.1)
+        self._heard = time.monotonic()
+        timeout = httpx.Timeout(5, read=20)
+        async with httpx.AsyncClient(timeout=timeout, verify=self._verify) as client:
+            while self.terminal is None and not self.faults:
+                with contextlib.suppress(httpx.TransportError):
+                    await self._follow_once(client)
+                if self.terminal is None:
+                    await asyncio.sleep(0.1)
+
+    async def _follow_once(self, client: httpx.AsyncClient) -> None:
+        address = self._addresses[self.connections % len(self._addresses)]
+        self.connections += 1
+        url = f"{address}/api/v1/generations/{self.generation}/events"
+        async with client.stream("GET", url, headers={**self._headers, "Last-Event-ID": str(self.cursor)}) as answer:
+            self.trail.append((round(time.time() % 1000, 1), address[-5:], answer.status_code))
+            if answer.status_code == 200:
+                async for event in server_events(answer):
+                    self._take(event.event, event.id, json.loads(event.data))
+            elif answer.status_code not in (502, 503, 504):
+                self.faults.append(f"status {answer.status_code}")
 
     def _take(self, event: str, id: str, data: dict[str, Any]) -> None:
         if event == "ping":
             return
+        now = time.monotonic()
+        self.longest_wait = max(self.longest_wait, now - self._heard)
+        if now - self._heard > 8:
+            self.waits.append(
+                f"{self.generation} {now - self._heard:.1f}s at {self.cursor} until {time.time() % 1000:.1f} {event} {id} {data.get('code')} {self.trail[-6:]}"
+            )
+        self._heard = now
         if self.terminal is not None:
             self.faults.append("something came after the end")
         seq = int(id)
@@ -122,6 +138,7 @@ class Follower:
         self.cursor = seq
         if event == "error" or data.get("isFinal"):
             self.terminal = data
+            self.ended_at = time.time() % 1000
         elif event == "message":
             self.text += data["delta"]
 
@@ -129,7 +146,7 @@ class Follower:
 @pytest.fixture
 def follower(site: Site) -> Callable[..., Any]:
     async def make(generation: str, *workers: ChatServer) -> Follower:
-        chosen = list(workers) or site.workers
-        return Follower(lambda: chosen, generation, await site.workers[0].headers())
+        addresses = [worker.url for worker in workers or site.workers]
+        return Follower(addresses, generation, await site.workers[0].headers())
 
     return make
