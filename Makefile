@@ -3,17 +3,15 @@
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
-# How long uvicorn waits for open connections once the replies have ended, or CHAT_DRAIN_SECONDS have: no reply is cut.
-GRACE_SECONDS ?= 30
 PY := .venv/bin/python
 PYTEST_ARGS ?=
 
 .PHONY: run serve test bench lint format setup setup-dev clean
 
-# glibc keeps what a large reply freed, once a thread: fewer arenas, and big blocks given back to the system.
-run serve: export MALLOC_ARENA_MAX = 2
-run serve: export MALLOC_MMAP_THRESHOLD_ = 131072
-run serve: export MALLOC_TRIM_THRESHOLD_ = 131072
+# As in scripts/serve, which says why.
+run: export MALLOC_ARENA_MAX = 2
+run: export MALLOC_MMAP_THRESHOLD_ = 131072
+run: export MALLOC_TRIM_THRESHOLD_ = 131072
 
 # One process, whatever WORKERS says in the environment. `exec`: a signal to make reaches the server itself.
 run: export WORKERS = 1
@@ -22,17 +20,17 @@ run: setup
 	@$(PY) manage.py migrate --noinput
 	@exec $(PY) manage.py rundaphne --host "$(HOST)" --port "$(PORT)"
 
+serve: export HOST := $(HOST)
+serve: export PORT := $(PORT)
 serve: export WORKERS := $(WORKERS)
 serve: setup
 	@$(PY) manage.py migrate --noinput
 	@$(PY) manage.py collectstatic --noinput --verbosity 0
 	@echo "Serving on http://$(HOST):$(PORT)/ (stop with Ctrl-C)"
-	@exec .venv/bin/uvicorn chatsite.asgi:application --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)" \
-	  --loop uvloop --http httptools --lifespan on --backlog 2048 --no-access-log --no-server-header --no-proxy-headers \
-	  --ws websockets-sansio --ws-max-size 1048576 --ws-per-message-deflate false --ws-ping-interval 20 \
-	  --timeout-graceful-shutdown "$(GRACE_SECONDS)"
+	@exec scripts/serve
 
-# pytest stays the last: its summary closes the run.
+# pytest stays the last: its summary closes the run. With CHAT_TEST_DATABASE_URL=postgres://… every test's database is
+# on that server; without, PostgreSQL is for the tests of tests/test_on_postgresql.py, where it answers.
 test: setup-dev
 	@scripts/install-test-tools
 	@scripts/test-javascript

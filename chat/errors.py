@@ -59,6 +59,12 @@ WORDS: Mapping[ErrorCode, str] = {
 """What a person reads for each code, in English; transports and services translate it."""
 
 
+RESTARTING = "The server is restarting. Please try again."
+LOG_AWAY = "The server cannot reach its event log. Please try again in a moment."
+REFUSALS = (RESTARTING, LOG_AWAY)
+"""The same for requests that are refused by who knows no languages."""
+
+
 class ChatError(Exception):
     """The root: a code, words for a person, and details for a program."""
 

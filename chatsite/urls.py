@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from chat.api.router import api
 from chat.pages import operations
 from chat.pages.metrics import metrics
+from chat.pages.stream_probe import stream_probe
 
 urlpatterns = [
     path("", include("chat.pages.urls")),
@@ -17,6 +18,7 @@ urlpatterns = [
     path("api.json", RedirectView.as_view(url="/api/openapi.json")),
     path("swagger/", RedirectView.as_view(url="/api/docs")),
     path("healthz", operations.healthz),
+    path("healthz/stream", stream_probe),
     path("readyz", operations.readyz),
     path("metrics", metrics),
 ]

@@ -10,20 +10,19 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from tests.chat_server import ROOT, ChatServer
+from tests.detour import Detour, detour
 from tests.prometheus import WINDOW, Prometheus, hastened, program
 from tests.watched_server import (
     BAD,
     ENDLESS,
     GOOD,
     SLOW,
-    prepared_database,
     reply,
     running,
     scrape,
@@ -31,7 +30,7 @@ from tests.watched_server import (
     watched,
 )
 
-__all__ = ["prepared_database", "watched"]
+__all__ = ["detour", "watched"]
 
 RULES = ROOT / "deploy/prometheus/alerts.yml"
 DASHBOARD = ROOT / "deploy/grafana/chat.json"
@@ -213,67 +212,6 @@ def test_the_example_configuration_is_good() -> None:
 
 
 # The whole way: an upstream that turns slow, and recovers
-
-
-class Detour:
-    """Stands between the server and an upstream; holds each request back for `delay` seconds."""
-
-    def __init__(self) -> None:
-        self.delay = 0.0
-        self._upstream = ("", 0)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self, url: str) -> str:
-        """The address to use in the place of `url`."""
-        there = urlsplit(url)
-        assert there.hostname is not None
-        assert there.port is not None
-        self._upstream = (there.hostname, there.port)
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1")
-        port = self._server.sockets[0].getsockname()[1]
-        return there._replace(netloc=f"127.0.0.1:{port}").geturl()
-
-    async def aclose(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, requests = await asyncio.open_connection(*self._upstream)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, requests, held_back=True))
-                group.create_task(self._pump(answers, writer, held_back=False))
-        except* OSError:
-            pass
-        finally:
-            for one in (writer, requests):
-                one.close()
-                with contextlib.suppress(OSError):
-                    await one.wait_closed()
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, held_back: bool) -> None:
-        while piece := await source.read(1 << 16):
-            if held_back:
-                await asyncio.sleep(self.delay)
-            sink.write(piece)
-            await sink.drain()
-        sink.close()
-
-
-@pytest_asyncio.fixture
-async def detour() -> AsyncIterator[Detour]:
-    detour = Detour()
-    yield detour
-    await detour.aclose()
 
 
 @contextlib.asynccontextmanager

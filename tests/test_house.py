@@ -95,7 +95,8 @@ def test_a_file_holds_one_idea() -> None:
 
 
 def test_the_shell_scripts_can_be_read_by_their_shells() -> None:
-    for script in ("scripts/setup", "scripts/install-test-tools", "scripts/test-javascript", ".ci/run"):
+    names = ("setup", "install-test-tools", "test-javascript", "serve")
+    for script in (*(f"scripts/{name}" for name in names), ".ci/run"):
         path = ROOT / script
         shell = path.read_text().splitlines()[0].removeprefix("#!").split()[-1]
         result = run("bash" if shell.endswith("bash") else "sh", "-n", script)

@@ -26,7 +26,6 @@ from tests.watched_server import (
     RECOVERS,
     SILENT,
     Scraped,
-    prepared_database,
     reply,
     running,
     scrape,
@@ -34,7 +33,7 @@ from tests.watched_server import (
     watched,
 )
 
-__all__ = ["prepared_database", "watched"]
+__all__ = ["watched"]
 
 COUNTED = "chat_generations_total"
 

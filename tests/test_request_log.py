@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import httpx
@@ -21,9 +19,9 @@ from chat.logs import HIDDEN
 from chatsite.request_log import shown
 from tests.chat_server import PASSWORD, ChatServer, server_events
 from tests.log_lines import line, lines
-from tests.watched_server import BAD, ENDLESS, GOOD, RECOVERS, prepared_database, watched
+from tests.watched_server import BAD, ENDLESS, GOOD, RECOVERS, watched
 
-__all__ = ["prepared_database", "watched"]
+__all__ = ["watched"]
 
 Watch = Callable[..., Awaitable[ChatServer]]
 ALWAYS = {"timestamp", "level", "logger", "event", "duration_ms"}
@@ -31,9 +29,8 @@ REQUEST = ALWAYS | {"method", "path", "status", "transport", "request_id"}
 
 
 def owner(server: ChatServer) -> str:
-    with closing(sqlite3.connect(server.directory / "chat.sqlite3")) as database:
-        [(id,)] = database.execute("select id from chat_user where username = 'owner'").fetchall()
-    return str(uuid.UUID(id))
+    [(id,)] = server.database.execute("SELECT id FROM chat_user WHERE username = 'owner'")
+    return str(uuid.UUID(str(id)))
 
 
 def send(model: str) -> dict[str, str]:

@@ -15,9 +15,9 @@ from websockets.asyncio.client import connect
 from tests.chat_server import PASSWORD, ChatServer, server_events
 from tests.log_lines import line, lines
 from tests.otlp_sink import Sink, Span, sink
-from tests.watched_server import BAD, ENDLESS, GOOD, KEY, RECOVERS, prepared_database, watched
+from tests.watched_server import BAD, ENDLESS, GOOD, KEY, RECOVERS, watched
 
-__all__ = ["prepared_database", "sink", "watched"]
+__all__ = ["sink", "watched"]
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
 WORDS = "marmalade xylophone"

@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from tests.chat_server import ChatServer, server_events
-from tests.guarantees.conftest import prepared_database
+from tests.server_database import ServerDatabase
 
-__all__ = ["prepared_database", "scrape", "until", "watched"]
+__all__ = ["scrape", "until", "watched"]
 
 KEY = "test-key"
 GOOD, BAD, ENDLESS, RECOVERS, SLOW = "tokens-20-100", "fault-400", "tokens-2000-50", "fault-500-x1", "fault-slow"
@@ -118,7 +118,7 @@ async def running(client: httpx.AsyncClient, model: str) -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture
-async def watched(tmp_path: Path, prepared_database: Path) -> AsyncIterator[Callable[..., Any]]:
+async def watched(tmp_path: Path, prepared_database: ServerDatabase) -> AsyncIterator[Callable[..., Any]]:
     """`await watched(server="uvicorn", VARIABLE="value")`: a running server. `through` gets the simulator's address
     and gives the one to use instead, where something is to stand between the two."""
     simulator = OpenAIChatSimulator(KEY)
@@ -138,5 +138,5 @@ async def watched(tmp_path: Path, prepared_database: Path) -> AsyncIterator[Call
 
     yield start
     for chat_server in servers:
-        chat_server.stop()
+        chat_server.close()
     await simulator.aclose()

@@ -18,7 +18,7 @@ from chat.engine.reader import Reader
 from chat.engine.readers import Readers
 from chat.engine.store import Partial, Store
 from chat.engine.stream import Stream
-from chat.errors import Unavailable
+from chat.errors import RESTARTING, Unavailable
 from chat.events import encode
 from chat.observation import Observer
 
@@ -84,7 +84,7 @@ class Engine:
     def check_open(self) -> None:
         """Raises Unavailable while this worker drains, or cannot log what it would start."""
         if self.draining:
-            raise Unavailable("The server is restarting. Please try again.", retry_after=DRAIN_RETRY_SECONDS)
+            raise Unavailable(RESTARTING, retry_after=DRAIN_RETRY_SECONDS)
         self._log.check_open()
 
     def _fence(self, generation: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from chat.engine.redis_keys import TERMINAL, Key, bucket_of, parse_entry_id
 from chat.engine.stream import Stream
-from chat.errors import Unavailable
+from chat.errors import LOG_AWAY, Unavailable
 from chat.events import Entry
 from chat.redis.link import Link, LinkLost, ReplyError
 from chat.redis.nodes import WRONG_SERVER, Nodes
@@ -235,5 +235,4 @@ def _pack_read(mirrors: dict[bytes, Mirror]) -> bytes:
 
 
 def log_unavailable() -> Unavailable:
-    words = "The server cannot reach its event log. Please try again in a moment."
-    return Unavailable(words, retry_after=RETRY_SECONDS)
+    return Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS)

@@ -165,20 +165,30 @@ class Database:
             except Exception:
                 logger.exception("a connection to the database cannot be closed")
 
-    def _commit(self, group: list[Call]) -> None:
+    def _commit(self, group: list[Call], again: bool = True) -> None:
+        done = False
         try:
             with transaction.atomic(using=self.alias):
                 for write in group:
                     write.result = write.function(*write.args)
+                done = True
             self.transactions += 1
             self.writes += len(group)
         except Exception as error:  # whatever went wrong belongs to a caller
+            lost = isinstance(error, AWAY) and self._is_lost()
             self._tidy()
-            if len(group) == 1:
+            if lost and again and not done:
+                # The database has been restarted since the last write, and nothing of this one is committed.
+                self._commit(group, again=False)
+            elif len(group) == 1:
                 group[0].error = error
             else:
                 for write in group:
-                    self._commit([write])
+                    self._commit([write], again)
+
+    def _is_lost(self) -> bool:
+        connection = connections[self.alias]
+        return connection.connection is not None and not connection.is_usable()
 
 
 async def _result(write: Call) -> Any:

@@ -12,7 +12,7 @@ from chat import __version__
 from chat.models import Generation, Worker
 from chat.services.database import Database
 
-LEASE_SECONDS = 6.0
+LEASE_SECONDS = 5.0
 """Silent for so long, a worker is dead. With the second between two looks, and what the rescue takes, this stays well
 below the fifteen seconds that clients are promised; and it is longer than any pause that a healthy worker makes."""
 

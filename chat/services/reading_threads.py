@@ -82,7 +82,8 @@ class ReadingThreads:
         try:
             return call.function(*call.args)
         except (OperationalError, InterfaceError):
-            if connections[self._alias].is_usable():
+            connection = connections[self._alias]
+            if connection.connection is None or connection.is_usable():
                 raise
         # The database has been restarted since this thread's last read: a new connection may do.
         self._tidy()

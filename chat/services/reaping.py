@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext, override
 
 from chat.engine.generation import CHARACTERS_PER_TOKEN, Outcome
@@ -30,7 +29,7 @@ SEQ_MARGIN = 1000
 """Where the log has lost its last events, how far the ending is put beyond what is known: more than a worker can have
 sent since its last save, so that no reader's cursor is ahead of the ending."""
 
-AT_ONCE = 50
+AT_ONCE = 100
 """Replies that are taken with one transaction, and whose texts are held at a time."""
 
 SILENT_SECONDS = 10.0
@@ -164,29 +163,24 @@ def _long_ago() -> datetime:
 
 
 def _take(worker: str, whose: Q, running: frozenset[str]) -> list[Taken]:
-    """Some of them, each by an update that only one worker makes."""
+    """Some of them: no other worker takes the same, since their rows are locked, or on SQLite the whole database."""
     candidates = Generation.objects.live().filter(whose).order_by("id")
     if connections[candidates.db].vendor == "postgresql":
         # Another worker's reaper takes others, instead of waiting for this one.
-        candidates = candidates.select_for_update(skip_locked=True)
-    rows = candidates.values_list("id", "epoch")[: AT_ONCE + len(running)]
-    keys = [(id, epoch) for id, epoch in rows if str(id) not in running]
-    taken = []
-    for id, epoch in keys[:AT_ONCE]:
-        mine = Generation.objects.live().filter(id=id, epoch=epoch).update(owner=worker, epoch=epoch + 1)
-        if mine:
-            taken.append(_taken(id))
-    return taken
+        candidates = candidates.select_for_update(skip_locked=True, of=("self",))
+    keys = [id for id in candidates.values_list("id", flat=True)[: AT_ONCE + len(running)] if str(id) not in running]
+    Generation.objects.filter(id__in=keys[:AT_ONCE]).update(owner=worker, epoch=F("epoch") + 1)
+    rows = Generation.objects.filter(id__in=keys[:AT_ONCE]).select_related("message", "user_message")
+    return [_taken(generation) for generation in rows]
 
 
-def _taken(id: uuid.UUID) -> Taken:
-    generation = Generation.objects.select_related("message", "user_message").get(id=id)
+def _taken(generation: Generation) -> Taken:
     text, reasoning = generation_texts(generation)
     question = generation.user_message
     # Until the last sign of life.
     duration_ms = max(0, round((generation.heartbeat - generation.created_at).total_seconds() * 1000))
     return Taken(
-        str(id),
+        str(generation.id),
         generation.epoch,
         generation.seq,
         text,
@@ -197,7 +191,7 @@ def _taken(id: uuid.UUID) -> Taken:
         generation.first_token_ms,
         duration_ms,
         Lost(
-            str(id),
+            str(generation.id),
             str(generation.conversation_id),
             str(generation.user_id),
             generation.provider,

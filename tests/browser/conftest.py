@@ -11,9 +11,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.chat_server import PASSWORD, ChatServer
-from tests.guarantees.conftest import prepared_database, serve, upstreams
+from tests.guarantees.conftest import serve, upstreams
 
-__all__ = ["prepared_database", "serve", "upstreams"]
+__all__ = ["serve", "upstreams"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sqlite3
 import time
-
-from tests.chat_server import ChatServer
-
-
-def change(server: ChatServer, statement: str) -> None:
-    with contextlib.closing(sqlite3.connect(server.directory / "chat.sqlite3", timeout=10)) as connection:
-        connection.execute(statement)
-        connection.commit()
 
 
 async def test_a_socket_outlives_a_look_at_its_sign_in_that_fails(serve) -> None:
     server = await serve("tokens-20-100", CHAT_PING_SECONDS="1", CHAT_STALL_SECONDS="2")
     async with await server.socket() as socket:
-        change(server, "ALTER TABLE django_session RENAME TO away")
+        await socket.send('{"type": "ping"}')
+        assert json.loads(await socket.recv())["type"] == "pong", "it is signed in"
+        server.database.execute("ALTER TABLE django_session RENAME TO away")
         try:
             deadline = time.monotonic() + 20
             while "a sign-in cannot be looked up" not in server.log():
@@ -28,7 +20,7 @@ async def test_a_socket_outlives_a_look_at_its_sign_in_that_fails(serve) -> None
                 await asyncio.sleep(0.1)
             await asyncio.sleep(3)  # as long as it takes to drop a reader that takes nothing
         finally:
-            change(server, "ALTER TABLE away RENAME TO django_session")
+            server.database.execute("ALTER TABLE away RENAME TO django_session")
         await socket.send(json.dumps({"type": "send", "message": "hello", "model": "tokens-20-100"}))
         async with asyncio.timeout(20):
             while not json.loads(await socket.recv()).get("isFinal"):

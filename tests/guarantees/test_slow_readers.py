@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.chat_server import ChatServer, server_events
+from tests.watched_server import until
 
 SIZE = 5 << 20
 GROWTH = 16 << 20
@@ -88,7 +89,6 @@ async def test_five_mebibytes_past_a_stalled_reader(serve, kind) -> None:
             await asyncio.sleep(0.1)
         assert (await other).json()["generation"]["status"] == "completed"
         assert grown.most - before < GROWTH, f"grew by {(grown.most - before) / (1 << 20):.1f} MiB"
-        await asyncio.sleep(4)
         await wait_until_cut(connection)
         connection.close()
         full = (await client.get(f"/generations/{generation}")).json()["text"]
@@ -121,7 +121,7 @@ async def test_a_stalled_socket_is_dropped_and_its_client_resumes(serve, kind) -
                 break
             await asyncio.sleep(0.1)
         assert record["status"] == "completed"
-        await asyncio.sleep(4)
+        await until(server, lambda scraped: scraped("chat_readers_dropped_total") == 1)
         stalled.transport.resume_reading()
         assert await last_seq_before_the_close(stalled) < record["seq"]
         async with await server.socket() as again:

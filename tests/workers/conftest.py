@@ -85,8 +85,6 @@ class Follower:
         self.connections = 0
         self.faults: list[str] = []
         self.longest_wait = 0.0
-        self.waits = []
-        self.trail = []
         self._heard = time.monotonic()
 
     @property
@@ -110,7 +108,6 @@ class Follower:
         self.connections += 1
         url = f"{address}/api/v1/generations/{self.generation}/events"
         async with client.stream("GET", url, headers={**self._headers, "Last-Event-ID": str(self.cursor)}) as answer:
-            self.trail.append((round(time.time() % 1000, 1), address[-5:], answer.status_code))
             if answer.status_code == 200:
                 async for event in server_events(answer):
                     self._take(event.event, event.id, json.loads(event.data))
@@ -122,10 +119,6 @@ class Follower:
             return
         now = time.monotonic()
         self.longest_wait = max(self.longest_wait, now - self._heard)
-        if now - self._heard > 8:
-            self.waits.append(
-                f"{self.generation} {now - self._heard:.1f}s at {self.cursor} until {time.time() % 1000:.1f} {event} {id} {data.get('code')} {self.trail[-6:]}"
-            )
         self._heard = now
         if self.terminal is not None:
             self.faults.append("something came after the end")
@@ -138,7 +131,6 @@ class Follower:
         self.cursor = seq
         if event == "error" or data.get("isFinal"):
             self.terminal = data
-            self.ended_at = time.time() % 1000
         elif event == "message":
             self.text += data["delta"]
 

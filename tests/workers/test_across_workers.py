@@ -129,7 +129,7 @@ async def test_a_stranger_commands_and_follows_nothing_on_either_worker(site) ->
             for command in ("stop", "pause", "resume"):
                 assert (await stranger.post(f"/generations/{generation}/{command}")).status_code == 404
             assert (await stranger.get(f"/generations/{generation}/events")).status_code == 404
-    assert (await record_of(two, generation))["status"] == "streaming"
+    assert (await record_of(two, generation))["status"] in ("queued", "streaming")
 
 
 async def test_one_key_at_both_workers_starts_one_generation(site) -> None:
