@@ -77,7 +77,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     data: bytes | bytearray
 
 
-EventName = Literal["start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "ping"]
+EventName = Literal[
+    "start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "takeover", "ping"
+]
 
 
 class MessageData(msgspec.Struct, frozen=True, gc=False):
@@ -118,6 +120,12 @@ class ErrorData(msgspec.Struct, frozen=True, gc=False):
     code: str
     details: Mapping[str, Any]
     retryable: bool
+
+
+class TakeoverData(msgspec.Struct, frozen=True, gc=False):
+    """Another worker goes on with the reply, where it broke off."""
+
+    reason: str
 
 
 class SnapshotData(msgspec.Struct, frozen=True, gc=False):

@@ -38,6 +38,7 @@ from chat.services.process_channel import ProcessChannel
 from chat.services.reaping import Reaper
 from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
+from chat.services.takeover import Takeover
 from chat.services.tokens import Tokens
 from chat.simulators.demonstration import Demonstration
 
@@ -132,6 +133,12 @@ class Runtime:
                 tasks=self._tasks,
                 nudges=self.nudges,
                 worker=self.worker,
+                context_chars=settings.CHAT_CONTEXT_CHARS,
+            )
+            self._reaper.successor = Takeover(
+                engine=self.engine,
+                database=self.database,
+                registry=self.registry,
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )
             await self.log.open_connections()

@@ -19,7 +19,7 @@ from chat.engine.readers import Readers
 from chat.engine.store import Partial, Store
 from chat.engine.stream import Stream
 from chat.errors import RESTARTING, Unavailable
-from chat.events import encode
+from chat.events import TakeoverData, encode
 from chat.observation import Observer
 
 logger = logging.getLogger(__name__)
@@ -94,19 +94,29 @@ class Engine:
             producer.fence()
 
     def start(self, job: Job) -> None:
-        """Starts a committed generation. Its `start` event is there when this returns."""
-        now = asyncio.get_running_loop().time()
+        """Starts a committed generation, or goes on with it. Its first event is there when this returns."""
+        resumed = job.resumed
+        started = asyncio.get_running_loop().time() - (0.0 if resumed is None else resumed.seconds)
         generation = Generation(
-            job.start.generation, started=now, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
+            job.start.generation, started=started, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
         )
+        if resumed is not None:
+            generation.restore(resumed.text, resumed.reasoning, resumed.first_token_ms)
         stream = self._log.open(
-            generation.id, generation.snapshot, epoch=job.epoch, fenced=lambda: self._fence(generation.id)
+            generation.id,
+            generation.snapshot,
+            epoch=job.epoch,
+            after=0 if resumed is None else resumed.last,
+            fenced=lambda: self._fence(generation.id),
         )
         run = self._observer.started(job.start, job.account)
         producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store, run=run)
         self._producers[generation.id] = producer
         self._live[job.account] += 1
-        self._log.append(stream, "start", encode(job.start))
+        if resumed is None:
+            self._log.append(stream, "start", encode(job.start))
+        else:
+            self._log.append(stream, "takeover", encode(TakeoverData("worker_lost")))
         # A fresh context: the request's would keep its thread and its connection for the generation's life.
         producer.task = asyncio.get_running_loop().create_task(
             producer.run(), name=f"generation-{generation.id}", context=contextvars.Context()

@@ -81,6 +81,15 @@ class Generation:
 
     # What comes in
 
+    def restore(self, text: str, reasoning: str, first_token_ms: int | None) -> None:
+        """What was said before, and is stored."""
+        for transcript, piece in ((self._text, text), (self._reasoning, reasoning)):
+            transcript.append(piece)
+            transcript.mark_handed_out()
+        self._chars = len(text) + len(reasoning)
+        self.status = Status.STREAMING
+        self.first_token = None if first_token_ms is None else self.started + first_token_ms / 1000
+
     def begin(self, now: float) -> None:
         """The first token has come."""
         self.first_token = now

@@ -33,6 +33,18 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a generation has said already, under owners before this one; it is stored. `last`: its last event;
+    `seconds`: since it began."""
+
+    text: str
+    reasoning: str
+    last: int
+    seconds: float
+    first_token_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, and
     whom to tell of each attempt. `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a
@@ -44,3 +56,4 @@ class Job:
     input_chars: int
     open_source: Callable[[StreamPace, Run], Source]
     words: Callable[[GenerationFailed], str]
+    resumed: Resumed | None = None

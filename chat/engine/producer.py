@@ -116,8 +116,9 @@ class Producer:
         """The first token has come."""
         self._pace.started = True
         now = self._last_event = self._loop.time()
-        self.generation.begin(now)
-        self._run.first_token(now - self.generation.started)
+        if self.generation.first_token is None:
+            self.generation.begin(now)
+            self._run.first_token(now - self.generation.started)
 
     def flush(self) -> None:
         """Called by the clock: logs what has come, unless the generation is paused."""
@@ -277,6 +278,8 @@ class Producer:
             unsaved.text,
             unsaved.reasoning,
             first_token_ms,
+            self._source.provider,
+            self._source.model,
         )
 
     def _interrupt_task(self) -> None:

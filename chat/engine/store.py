@@ -22,6 +22,8 @@ class Partial:
     text: str
     reasoning: str
     first_token_ms: int | None
+    provider: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ class Transcript:
         """What the last `take_new` gave is new again."""
         self._handed_out = self._handed_out_before
 
+    def mark_handed_out(self) -> None:
+        """All that there is."""
+        self._handed_out = self._handed_out_before = len(self._utf8)
+
     def whole(self) -> str:
         return self._utf8.decode()
 

@@ -105,6 +105,9 @@ class Provider(ABC):
     timeouts: Timeouts
     retries: int
     fallback: tuple[str, ...]
+    prefills: bool = False
+    """It goes on where an unfinished turn of the assistant's at the end breaks off: not from its beginning, and not
+    with other words of its own."""
 
     @abstractmethod
     async def stream(self, request: ChatRequest, take: Take) -> None:

@@ -91,6 +91,7 @@ class OpenAIChat(Provider):
         base_url: str,
         api_key: str | None,
         stop_mark: Literal["optional", "required"] = "optional",
+        prefill: Literal["no", "plain", "prefix", "continue_final_message"] = "no",
         http: httpx.AsyncBaseTransport,
     ) -> None:
         self.id = id
@@ -105,6 +106,8 @@ class OpenAIChat(Provider):
             headers.append((b"Authorization", b"Bearer " + api_key.encode()))
         self._headers = prepared(self._url, headers)
         self._stop_mark = stop_mark
+        self._prefill = prefill
+        self.prefills = prefill != "no"
         self._http = http
 
     async def stream(self, request: ChatRequest, take: Take) -> None:
@@ -132,9 +135,18 @@ class OpenAIChat(Provider):
         for name in ("temperature", "top_p", "max_tokens"):
             if (value := getattr(request.params, name)) is not None:
                 body[name] = value
+        if request.turns[-1].role == "assistant":
+            self._ask_to_go_on(body)
         if request.user:
             body["user"] = request.user
         return post(self._url, self._headers, msgspec.json.encode(body), request.pace, self.timeouts.connect)
+
+    def _ask_to_go_on(self, body: dict[str, Any]) -> None:
+        """With the words of who serves the model: DeepSeek's, vLLM's, or none, where the turn itself is enough."""
+        if self._prefill == "prefix":
+            body["messages"][-1]["prefix"] = True
+        elif self._prefill == "continue_final_message":
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
 
     async def _check(self, response: httpx.Response) -> None:
         """Raises UpstreamError for an answer that is no stream."""

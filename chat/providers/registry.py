@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from chat.errors import InvalidRequest
 from chat.providers import providers_file
@@ -145,10 +145,13 @@ class Registry:
                     f'{where}: [providers.{declaration.id}] {name} is missing: give "env:NAME", "file:PATH" or "none".'
                 )
         options: dict[str, Any] = dict(declaration.options)
-        if options.get("stop_mark", "optional") not in ("optional", "required"):
-            raise ProvidersFileError(
-                f'{where}: [providers.{declaration.id}] stop_mark must be "optional" or "required".'
-            )
+        for name, value in options.items():
+            words = get_args(own[name].annotation) if get_origin(own[name].annotation) is Literal else None
+            if words is not None and value not in words:
+                *others, last = (f'"{word}"' for word in words)
+                raise ProvidersFileError(
+                    f"{where}: [providers.{declaration.id}] {name} must be {', '.join(others)} or {last}."
+                )
         for name, secret in declaration.secrets.items():
             try:
                 options[name] = secret.read(environment)

@@ -56,7 +56,18 @@ class RecoveringSource:
     """One run's events, over as many attempts as it takes. `provider` and `model` name who answers: from the first
     token on they don't change. One task runs `stream`; whoever else keeps time calls `watch.check`."""
 
-    def __init__(self, chain: Chain, provider: Provider, model: Model, request: ChatRequest, run: Run = NO_RUN) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        provider: Provider,
+        model: Model,
+        request: ChatRequest,
+        run: Run = NO_RUN,
+        *,
+        resumed: bool = False,
+    ) -> None:
+        """`resumed`: it goes on with what this very provider has begun: no other may answer."""
+        self._resumed = resumed
         self._chain = chain
         self._first = (provider, model)
         self._request = request
@@ -102,6 +113,8 @@ class RecoveringSource:
 
     def _candidates(self) -> list[tuple[Provider, Model]]:
         """The chosen provider and its fallbacks; those whose breaker is open only where all are."""
+        if self._resumed:
+            return [self._first]
         candidates = [self._first, *self._chain.fallbacks(self._first[0])]
         now = self._loop.time()
         return [one for one in candidates if self._chain.breaker(one[0].id).allows(now)] or candidates
@@ -143,9 +156,9 @@ class RecoveringSource:
         return request if request.model == model.id else replace(request, model=model.id)
 
     def _has_token(self, events: Sequence[ProviderEvent], provider: Provider) -> bool:
-        """Raises UpstreamError for an end before any token."""
+        """Raises UpstreamError for an end before any token: of a reply that goes on, there may be no more to say."""
         for event in events:
-            if type(event) is Finish:
+            if type(event) is Finish and not self._resumed:
                 raise self._empty(event, provider)
             if type(event) is not Usage:
                 return True

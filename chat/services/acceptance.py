@@ -239,10 +239,10 @@ def _begin(
 
 
 def _accepted_before(generation: Generation) -> Accepted:
-    return Accepted(_start(generation), generation.epoch, True, generation.traceparent)
+    return Accepted(start_of(generation), generation.epoch, True, generation.traceparent)
 
 
-def _start(generation: Generation) -> StartData:
+def start_of(generation: Generation) -> StartData:
     return StartData(
         str(generation.id),
         str(generation.conversation_id),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from django.db import connections
 from django.db.models import F, Q
@@ -54,10 +55,17 @@ class Taken:
     lost: Lost
 
 
+class Successor(Protocol):
+    """Who may go on with a reply instead."""
+
+    async def go_on(self, taken: Taken, sealed: Sealed) -> bool: ...
+
+
 class Reaper:
     """`worker` is this one's name."""
 
     def __init__(self, *, database: Database, store: Store, log: EventLog, worker: str) -> None:
+        self.successor: Successor | None = None
         self._database = database
         self._store = store
         self._log = log
@@ -92,6 +100,8 @@ class Reaper:
         except Unavailable:
             return False
         whole = sealed is not None and sealed.last >= taken.seq
+        if sealed is not None and whole and not sealed.ended and await self._goes_on(taken, sealed):
+            return False
         text, reasoning = (sealed.text, sealed.reasoning) if sealed and whole else (taken.text, taken.reasoning)
         ending = Ending(
             taken.generation,
@@ -110,6 +120,9 @@ class Reaper:
         elif not sealed.ended:
             self._tell(ending, sealed.last)
         return True
+
+    async def _goes_on(self, taken: Taken, sealed: Sealed) -> bool:
+        return self.successor is not None and await self.successor.go_on(taken, sealed)
 
     def _tell(self, ending: Ending, last: int) -> None:
         outcome = ending.outcome

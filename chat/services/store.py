@@ -18,7 +18,7 @@ from chat.services.database import Database
 from chat.services.statements import update_returning
 
 _SAVE_GENERATION = """
-    UPDATE chat_generation SET seq = %s, status = %s, first_token_ms = %s, heartbeat = %s
+    UPDATE chat_generation SET seq = %s, status = %s, first_token_ms = %s, heartbeat = %s, provider = %s, model = %s
     WHERE id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')
 """
 _SAVE_MESSAGE = """
@@ -62,7 +62,16 @@ class DatabaseStore(Store):
             cursor.executemany(
                 _SAVE_GENERATION,
                 [
-                    (partial.seq, partial.status.value, partial.first_token_ms, now, row, partial.epoch)
+                    (
+                        partial.seq,
+                        partial.status.value,
+                        partial.first_token_ms,
+                        now,
+                        partial.provider,
+                        partial.model,
+                        row,
+                        partial.epoch,
+                    )
                     for partial, row in zip(partials, ids, strict=True)
                 ],
             )
@@ -108,8 +117,8 @@ class DatabaseStore(Store):
         status = outcome.status.value
         if text_offset or reasoning_offset:
             Message.objects.using(self._database.alias).filter(id=message).update(
-                text=_after_prefix("text", text_offset, outcome.text),
-                reasoning=_after_prefix("reasoning", reasoning_offset, outcome.reasoning),
+                text=after_prefix("text", text_offset, outcome.text),
+                reasoning=after_prefix("reasoning", reasoning_offset, outcome.reasoning),
                 status=status,
             )
         else:
@@ -117,6 +126,6 @@ class DatabaseStore(Store):
             update_returning(Message, self._database.alias, whole, "id = %s", (message,), ("id",))
 
 
-def _after_prefix(field: str, offset: int, text: str) -> str | Concat:
+def after_prefix(field: str, offset: int, text: str) -> str | Concat:
     """The whole text of a message whose first `offset` characters are earlier generations'."""
     return text if offset == 0 else Concat(Substr(field, 1, offset), Value(text))

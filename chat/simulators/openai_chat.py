@@ -40,6 +40,12 @@ class _Part(msgspec.Struct):
 class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part] | None = None
+    prefix: bool = False
+
+    @property
+    def text(self) -> str:
+        content = self.content or ""
+        return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
 class _StreamOptions(msgspec.Struct):
@@ -55,11 +61,17 @@ class _ChatBody(msgspec.Struct):
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    continue_final_message: bool = False
 
     @property
     def question(self) -> str:
-        content = self.messages[-1].content or ""
-        return content if isinstance(content, str) else "".join(part.text for part in content)
+        return self.messages[-1].text
+
+    @property
+    def said(self) -> str:
+        """What the assistant is to go on with."""
+        last = self.messages[-1]
+        return last.text if last.role == "assistant" and (last.prefix or self.continue_final_message) else ""
 
 
 class OpenAIChatSimulator(Simulator):
@@ -110,6 +122,8 @@ class OpenAIChatSimulator(Simulator):
         except ValueError:
             _refuse(answer, 404, "invalid_request_error", "model_not_found")
             return
+        if body.said:
+            script = script.behind(body.said)
         if script.fault in _STATUS_FAULTS:
             _refuse(answer, *_STATUS_FAULTS[script.fault])
         elif script.fault is Fault.REFUSE:

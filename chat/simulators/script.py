@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FAULT_TEXT = ("Some ", "words ", "came ", "through ")
@@ -46,6 +46,18 @@ class Script:
     tokens: tuple[str, ...]
     interval: float
     fault: Fault | None = None
+
+    def behind(self, said: str) -> Script:
+        """What is left of it, where it begins so; else all."""
+        whole = "".join(self.tokens)
+        if not whole.startswith(said):
+            return self
+        left, at = list(self.tokens), 0
+        while left and at + len(left[0]) <= len(said):
+            at += len(left.pop(0))
+        if left:
+            left[0] = left[0][len(said) - at :]
+        return replace(self, tokens=tuple(left))
 
     async def pace(self) -> AsyncIterator[str]:
         """Yields each token at its time."""

@@ -50,6 +50,15 @@ models = [{names}]
 timeout = {TIMEOUTS}
 retries = 0
 
+[providers.resuming]
+kind = "openai_chat"
+base_url = "{self.sse.url}"
+api_key = "env:TEST_KEY"
+models = [{names}]
+timeout = {TIMEOUTS}
+retries = 0
+prefill = "prefix"
+
 [providers.websocket]
 kind = "spark"
 base_url = "{self.websocket.url}"

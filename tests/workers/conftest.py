@@ -15,9 +15,14 @@ import pytest
 import pytest_asyncio
 
 from tests.chat_server import ChatServer, server_events
+from tests.external_services import required
 from tests.guarantees.conftest import SECRETS, Upstreams, upstreams
 from tests.redis_servers import RedisServer
 from tests.server_database import ServerDatabase
+from tests.workers import previous_version
+
+# Where the code is no repository, there is no other version to compare with.
+collect_ignore = [] if required() or previous_version.commit() else ["test_versions.py"]
 
 __all__ = ["upstreams"]
 
@@ -85,6 +90,7 @@ class Follower:
         self.connections = 0
         self.faults: list[str] = []
         self.longest_wait = 0.0
+        self.takeovers = 0
         self._heard = time.monotonic()
 
     @property
@@ -133,6 +139,8 @@ class Follower:
             self.terminal = data
         elif event == "message":
             self.text += data["delta"]
+        elif event == "takeover":
+            self.takeovers += 1
 
 
 @pytest.fixture

@@ -62,6 +62,31 @@ async def test_an_interrupted_reply_goes_on_at_another_worker(site, follower) ->
         assert messages[-1]["text"] == record["text"] + stopped.json()["text"]
 
 
+async def test_a_model_that_can_go_on_does_and_nobody_loses_a_word(site, follower) -> None:
+    await site.start("tokens-300-30")
+    one, two = site.workers
+    generations = [await start_reply(one, "tokens-300-30", "resuming") for _ in range(10)]
+    other = await start_reply(one, "tokens-300-30", "sse")
+    readers = [await follower(generation, *order) for generation in generations for order in ((two,), (one, two))]
+    reading = [asyncio.create_task(reader.follow()) for reader in readers]
+
+    async def all_have_text() -> bool:
+        return all(reader.cursor > 10 for reader in readers)
+
+    await until(all_have_text)
+    one.kill()
+    await asyncio.gather(*reading)
+    for reader in readers:
+        record = await record_of(two, reader.generation)
+        assert reader.faults == []
+        assert (reader.text, reader.cursor) == (record["text"], record["seq"])
+        assert (record["status"], record["text"]) == ("completed", words(300))
+        assert reader.takeovers == 1
+    assert (await record_of(two, other))["status"] == "interrupted", "its upstream is not known to go on"
+    asked = [call.request["messages"][-1] for call in site.upstreams.sse.connections]
+    assert sum(message.get("prefix", False) and message["role"] == "assistant" for message in asked) == 10
+
+
 async def test_a_stop_outlives_the_worker_that_should_have_obeyed(site) -> None:
     await site.start("tokens-3000-50")
     one, two = site.workers

@@ -1,0 +1,116 @@
+"""Going on with a reply whose worker has gone: where the model can be told what it has said so far."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from chat.engine.clock import StreamPace
+from chat.engine.engine import Engine
+from chat.engine.job import Job, Resumed, Source
+from chat.engine.log import Sealed
+from chat.errors import Unavailable
+from chat.events import StartData, Status
+from chat.models import Generation
+from chat.observation import Run
+from chat.providers.base import ChatRequest, Model, Params, Provider, Turn
+from chat.providers.registry import Registry
+from chat.providers.resilience import RecoveringSource
+from chat.services import prompts
+from chat.services.acceptance import start_of
+from chat.services.database import Database
+from chat.services.reaping import Taken
+from chat.services.sending import words
+from chat.services.store import after_prefix
+
+TAKEOVERS_MOST = 3
+"""A reply that has taken so many workers with it is not given to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """What the database knows of the reply, once all that was said is in it. `turns` end with the unfinished one."""
+
+    start: StartData
+    account: uuid.UUID
+    language: str
+    params: Params
+    turns: tuple[Turn, ...]
+    created_at: datetime
+
+
+class Takeover:
+    def __init__(self, *, engine: Engine, database: Database, registry: Registry, context_chars: int | None) -> None:
+        self._engine = engine
+        self._database = database
+        self._registry = registry
+        self._context_chars = context_chars
+
+    async def go_on(self, taken: Taken, sealed: Sealed) -> bool:
+        """False where that cannot be done honestly: it is to be ended then."""
+        provider = self._registry.get(taken.lost.provider)
+        if provider is None or not self._is_possible(provider, taken, sealed):
+            return False
+        model = next((one for one in provider.models if one.id == taken.lost.model), None)
+        if model is None:
+            return False
+        unfinished = await self._database.write(_store, taken, sealed, self._context_chars)
+        if unfinished is not None:
+            self._engine.start(self._job(unfinished, provider, model, taken, sealed))
+        return True
+
+    def _is_possible(self, provider: Provider, taken: Taken, sealed: Sealed) -> bool:
+        try:
+            self._engine.check_open()
+        except Unavailable:
+            return False
+        return (
+            provider.prefills
+            and self._registry.state(provider.id) == "ready"
+            and not taken.stopped
+            and taken.epoch <= TAKEOVERS_MOST + 1
+            # A thought that broke off cannot be handed back: only an answer can.
+            and bool(sealed.text.strip())
+        )
+
+    def _job(self, unfinished: _Unfinished, provider: Provider, model: Model, taken: Taken, sealed: Sealed) -> Job:
+        def open_source(pace: StreamPace, run: Run) -> Source:
+            request = ChatRequest(model.id, unfinished.turns, unfinished.params, unfinished.account.hex, pace)
+            return RecoveringSource(self._registry, provider, model, request, run, resumed=True)
+
+        seconds = max(0.0, (datetime.now(UTC) - unfinished.created_at).total_seconds())
+        return Job(
+            start=unfinished.start,
+            account=str(unfinished.account),
+            epoch=taken.epoch,
+            input_chars=sum(len(turn.text) for turn in unfinished.turns),
+            open_source=open_source,
+            words=lambda failure: words(failure, unfinished.language),
+            resumed=Resumed(sealed.text, sealed.reasoning, sealed.last, seconds, taken.first_token_ms),
+        )
+
+
+def _store(taken: Taken, sealed: Sealed, context_chars: int | None) -> _Unfinished | None:
+    """In the writing thread; None when yet another worker has taken it."""
+    live = Generation.objects.live().filter(id=taken.generation, epoch=taken.epoch)
+    generation = live.select_related("message", "conversation").first()
+    if generation is None:
+        return None
+    message = generation.message
+    live.update(status=Status.STREAMING.value, seq=sealed.last, heartbeat=datetime.now(UTC))
+    type(message).objects.filter(id=message.id).update(
+        text=after_prefix("text", generation.text_offset, sealed.text),
+        reasoning=after_prefix("reasoning", generation.reasoning_offset, sealed.reasoning),
+        status=Status.STREAMING.value,
+    )
+    branch = prompts.branch(generation.conversation, message.id, context_chars)
+    turns = prompts.with_system(branch.turns, generation.conversation.system)
+    return _Unfinished(
+        start_of(generation),
+        generation.user_id,
+        generation.language,
+        Params(**generation.params),
+        turns,
+        generation.created_at,
+    )
