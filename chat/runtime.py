@@ -8,7 +8,7 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,9 @@ logger = logging.getLogger(__name__)
 SAMPLE_SECONDS = 1.0
 """How often the process is looked at for its observers."""
 
+HOST_CHARS = 50
+"""Of a host's name, in its workers' names: a pod's may have 63, which with what follows is more than a row holds."""
+
 LOOK_SECONDS = 1.0
 """How often a worker says that it lives, and looks after what others have left behind."""
 
@@ -58,7 +61,7 @@ class Runtime:
     """One a process. `start` in its event loop before the first request, `drain` and `close` at the end."""
 
     def __init__(self) -> None:
-        self.worker = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+        self.worker = f"{socket.gethostname()[:HOST_CHARS]}-{secrets.token_hex(6)}"
         self.database = Database(
             read_threads=settings.CHAT_READ_THREADS,
             reads_waiting=settings.CHAT_READS_WAITING,
@@ -71,10 +74,11 @@ class Runtime:
             streams_per_user=settings.CHAT_STREAMS_PER_USER,
         )
         self.readers = Readers(ping_seconds=settings.CHAT_PING_SECONDS, stall_seconds=settings.CHAT_STALL_SECONDS)
+        self._leases: Leases | None = None
         self._clock = Clock(
             settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
         )
-        self.log = _log(self._clock)
+        self.log = _log(self._clock, self._may_speak)
         self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
         self.traces = _traces() if settings.CHAT_TRACES == "on" else None
         journal = Journal() if settings.CHAT_REQUEST_LOG == "on" else None
@@ -108,7 +112,6 @@ class Runtime:
         self.generations = Generations(
             engine=self.engine, database=self.database, tasks=self._tasks, commands=self.commands
         )
-        self._leases: Leases | None = None
         self._reaper = Reaper(database=self.database, store=self.store, log=self.log, worker=self.worker)
         self._demonstration = Demonstration()
         self._housekeeping: list[asyncio.Task[None]] = []
@@ -144,16 +147,24 @@ class Runtime:
             await self.log.open_connections()
             self.channel.open()
             if self.log.shared:
-                self._leases = Leases(self.database, self.worker, asyncio.get_running_loop().time)
-                await self.commands.open()
+                clock = asyncio.get_running_loop().time
+                self._leases = Leases(self.database, self.worker, clock, self.engine.fence_all)
+                self.commands.open()
             else:
                 # The log of a single process dies with it: whatever runs in the database now is nobody's.
                 self._mourn(await self._reaper.reap_all_others())
             self.engine.open()
             self._housekeeping = [
-                asyncio.create_task(self._look_forever(), name="housekeeping"),
+                asyncio.create_task(self._forever(self._reap), name="reaper"),
+                asyncio.create_task(self._forever(self.generations.follow_up), name="follow-up"),
                 asyncio.create_task(self._sample_forever(), name="sampler"),
             ]
+            if self._leases is not None:
+                # Each in a task of its own: a beat waits for nothing.
+                self._housekeeping += [
+                    asyncio.create_task(self._forever(self._leases.beat), name="heartbeat"),
+                    asyncio.create_task(self._forever(self.commands.look), name="commands"),
+                ]
             self.started = True
 
     async def _build_registry(self) -> Registry:
@@ -187,6 +198,9 @@ class Runtime:
         if self.traces is not None:
             await asyncio.to_thread(self.traces.close)
 
+    def _may_speak(self) -> bool:
+        return self._leases is None or self._leases.is_held
+
     async def _sample_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -208,25 +222,25 @@ class Runtime:
             writes_waiting=self.database.writes_waiting,
         )
 
-    async def _look_forever(self) -> None:
-        tasks = [self._reap, self.generations.follow_up]
-        if self._leases is not None:
-            tasks = [self._leases.beat, self.commands.look, *tasks]
+    async def _forever(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """About once a second, whatever becomes of it."""
         troubled = False
         while True:
-            results = await asyncio.gather(*(task() for task in tasks), return_exceptions=True)
-            trouble = [error for error in results if isinstance(error, Exception)]
-            if trouble and not troubled:
-                logger.error("housekeeping failed", exc_info=trouble[0])
-            troubled = bool(trouble)
+            try:
+                await work()
+                troubled = False
+            except Exception as error:
+                if not troubled:
+                    logger.error("housekeeping failed: %s", work.__name__, exc_info=error)
+                troubled = True
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _reap(self) -> None:
-        running = self.engine.running()
         if self._leases is None:
-            self._mourn(await self._reaper.reap_silent(running))
+            self._mourn(await self._reaper.reap_silent(self.engine.running()))
         else:
-            self._mourn(await self._reaper.reap(await self._leases.dead(), running))
+            dead = await self._leases.dead()
+            self._mourn(await self._reaper.reap(dead, self.engine.running()))
 
     def _mourn(self, reaped: Sequence[Lost]) -> None:
         for lost in reaped:
@@ -235,7 +249,7 @@ class Runtime:
             logger.warning("%d generations of dead workers ended", len(reaped))
 
 
-def _log(clock: Clock) -> EventLog:
+def _log(clock: Clock, may_speak: Callable[[], bool]) -> EventLog:
     bounds: dict[str, Any] = {
         "stream_bytes": settings.CHAT_LOG_BYTES,
         "total_bytes": settings.CHAT_LOG_TOTAL_BYTES,
@@ -247,6 +261,7 @@ def _log(clock: Clock) -> EventLog:
         address.parse(settings.REDIS_URL),
         prefix=settings.CHAT_REDIS_PREFIX,
         interval=lambda: clock.interval,
+        may_speak=may_speak,
         **bounds,
     )
 

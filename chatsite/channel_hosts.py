@@ -20,8 +20,18 @@ def channel_hosts(url: str) -> list[dict[str, Any]]:
         return [{"address": address.url_of(address.nodes[0]), **options}]
     if address.secret:
         options |= {"password": address.secret, "username": address.username}
+    tls: dict[str, Any] = {}
     if address.tls:
-        options |= {"ssl": True, "ssl_ca_certs": address.ca_file}
-        options |= {} if address.verified else {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
-    sentinels = [tuple(node) for node in address.nodes]
-    return [{"sentinels": sentinels, "master_name": address.service, "db": address.database, **options}]
+        tls = {"ssl": True, "ssl_ca_certs": address.ca_file}
+        tls |= {} if address.verified else {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    return [
+        {
+            "sentinels": [tuple(node) for node in address.nodes],
+            "master_name": address.service,
+            "sentinel_kwargs": {**patience, **tls},
+            "db": address.database,
+            **options,
+            **tls,
+        }
+    ]

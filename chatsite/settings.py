@@ -93,7 +93,8 @@ def with_connection_options(database: dict[str, Any]) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;",
         }
     elif database["ENGINE"] == "django.db.backends.postgresql":
-        pool = {"min_size": 0, "max_size": DATABASE_CONNECTIONS, "timeout": 5, "name": "chat"}
+        # Who waits for a database that is away gives up soon, and tries anew: the pool itself would wait ever longer.
+        pool = {"min_size": 0, "max_size": DATABASE_CONNECTIONS, "timeout": 2, "reconnect_timeout": 1, "name": "chat"}
         database["OPTIONS"] = {"pool": pool, **database.get("OPTIONS", {})}
         database["CONN_HEALTH_CHECKS"] = True
     database["CONN_MAX_AGE"] = 0

@@ -103,4 +103,4 @@ async def _tell_of_deletion(user: uuid.UUID, conversation: str, owners: dict[str
     current = runtime.current()
     for generation, owner in owners.items():
         await current.commands.wake(owner, generation, "stop")
-    await current.nudges.conversation_changed(user, "deleted", conversation)
+    current.nudges.conversation_changed(user, "deleted", conversation)

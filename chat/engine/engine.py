@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from chat.engine.clock import Clock
 from chat.engine.generation import Generation
@@ -87,6 +88,11 @@ class Engine:
             raise Unavailable(RESTARTING, retry_after=DRAIN_RETRY_SECONDS)
         self._log.check_open()
 
+    def fence_all(self) -> None:
+        """This worker has been taken for dead: others have what it runs, or soon will."""
+        for generation in self.running():
+            self._fence(generation)
+
     def _fence(self, generation: str) -> None:
         producer = self._producers.get(generation)
         if producer is not None:
@@ -107,7 +113,7 @@ class Engine:
             generation.snapshot,
             epoch=job.epoch,
             after=0 if resumed is None else resumed.last,
-            fenced=lambda: self._fence(generation.id),
+            fenced=partial(self._fence, job.start.generation),
         )
         run = self._observer.started(job.start, job.account)
         producer = Producer(job, generation, stream, log=self._log, clock=self._clock, store=self._store, run=run)

@@ -79,8 +79,8 @@ class EventLog(ABC):
         None when the log holds nothing whole. Raises Unavailable."""
         return None
 
-    def discard(self, generation: str) -> None:
-        """What it holds of this generation is not what was stored."""
+    def discard(self, generation: str, epoch: int) -> None:
+        """Of one that was sealed with this epoch: what it holds of it is not what was stored."""
 
     def quiet(self, now: float, seconds: float) -> list[Stream]:
         """Live streams of other workers that somebody here reads and that have brought nothing for so long."""

@@ -46,7 +46,10 @@ class MemoryLog(EventLog):
         return stream
 
     def keep(self, stream: Stream) -> None:
-        """One that was made elsewhere, still empty."""
+        """One that was made elsewhere, still empty, in the place of any of an earlier epoch."""
+        before = self._streams.get(stream.generation)
+        if before is not None:
+            self.forget(before)
         self._streams[stream.generation] = stream
 
     def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
@@ -94,7 +97,8 @@ class MemoryLog(EventLog):
         return stream.ended_at is not None and now - stream.ended_at >= self._keep_seconds
 
     def forget(self, stream: Stream) -> None:
-        if self._streams.pop(stream.generation, None) is not None:
+        if self._streams.get(stream.generation) is stream:
+            del self._streams[stream.generation]
             self._held_bytes -= stream.held
 
     def streams(self) -> Iterable[Stream]:

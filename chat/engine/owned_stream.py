@@ -15,11 +15,12 @@ from chat.redis.resp import head_of_append
 
 class OwnedStream(Stream):
     """`pending`: what readers may not have yet. `sent`: the last event that was written to `link`; without a link, what
-    Redis has is not known; `syncing`: the one that is being asked. `ending`: the terminal event has been appended."""
+    Redis has is not known; `syncing` is being asked, and with `suspect` there may be gaps in it. `ending`: the terminal
+    event has been appended; `complete`: and Redis has had it all."""
 
     __slots__ = (
-        "ending", "epoch", "fenced", "head", "key", "link", "pending", "planned", "renewed_at", "sent", "settled",
-        "syncing",
+        "complete", "ending", "epoch", "fenced", "head", "key", "link", "pending", "planned", "renewed_at", "sent",
+        "settled", "suspect", "syncing",
     )  # fmt: skip
 
     def __init__(
@@ -43,7 +44,7 @@ class OwnedStream(Stream):
         self.link: Link | None = None
         self.sent = after
         self.syncing: Link | None = None
-        self.planned = self.ending = False
+        self.planned = self.ending = self.complete = self.suspect = False
         self.renewed_at = -inf
         self.settled: asyncio.Future[None] | None = None
 

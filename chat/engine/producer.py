@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from chat.engine.clock import Clock, StreamPace
 from chat.engine.generation import Generation, Outcome
@@ -14,7 +15,7 @@ from chat.engine.job import Job
 from chat.engine.log import EventLog
 from chat.engine.store import Ending, Partial, Store
 from chat.engine.stream import Stream
-from chat.engine.terminal import interruption, terminal_event
+from chat.engine.terminal import interruption, snapshot_of, terminal_event
 from chat.errors import ErrorCode, GenerationFailed
 from chat.events import ProviderEvent
 from chat.observation import Ended, Run
@@ -144,6 +145,8 @@ class Producer:
 
     async def _end(self) -> None:
         outcome = self._outcome()
+        # The transcript has been handed over: until the end is out, this is what old cursors get.
+        self.stream.snapshot = partial(snapshot_of, outcome)
         finished_at = datetime.now(UTC)
         words = self._job.words(outcome.error) if outcome.error is not None else ""
         ending = Ending(
@@ -157,8 +160,9 @@ class Producer:
             self._source.model,
         )
         committed = await self._commit(ending)
-        if committed is None:
-            await self._leave_to_others()
+        if committed is None or (self._fenced and not committed):
+            self._report_end(outcome, committed=False)
+            await self._log.abandon(self.stream)
             return
         if committed:
             self._log.append(self.stream, *terminal_event(outcome, words, finished_at))
@@ -169,10 +173,9 @@ class Producer:
 
     async def _leave_to_others(self) -> None:
         """Another worker has taken this generation: what is said of it is said there."""
-        lost = GenerationFailed(ErrorCode.INTERRUPTED)
-        if self.generation.live:
-            self.generation.take_events()
-            self._report_end(self.generation.fail(lost, self._loop.time()), committed=False)
+        self.generation.take_events()
+        lost = self.generation.fail(GenerationFailed(ErrorCode.INTERRUPTED), self._loop.time())
+        self._report_end(lost, committed=False)
         await self._log.abandon(self.stream)
 
     def _report_end(self, outcome: Outcome, committed: bool) -> None:
@@ -219,20 +222,21 @@ class Producer:
 
     def cancel(self) -> None:
         """The same without waiting."""
-        if self._reading and not self._cancelled and self._failure is None:
+        if self._reading and not self._cancelled and not self._fenced and self._failure is None:
             self._cancelled = True
             self._interrupt_task()
 
     def interrupt(self) -> None:
         """The worker is going: ends the run as interrupted."""
-        if self._reading and not self._cancelled and self._failure is None:
+        if self._reading and not self._cancelled and not self._fenced and self._failure is None:
             self._failure = GenerationFailed(ErrorCode.INTERRUPTED)
             self._interrupt_task()
 
     def fence(self) -> None:
         """Another worker has taken this generation: it ends here without a word."""
+        interrupted = self._cancelled or self._fenced or self._failure is not None
         self._fenced = True
-        if self._reading:
+        if self._reading and not interrupted:
             self._interrupt_task()
 
     def pause(self) -> None:

@@ -101,7 +101,8 @@ class Reader:
 
     def cursor(self, generation: str) -> int:
         """The last event that it has taken of what it follows."""
-        return self._cursors[generation].seq
+        cursor = self._cursors[generation]
+        return cursor.prefix[0].seq - 1 if cursor.prefix else cursor.seq
 
     def lose(self, generation: str) -> None:
         """What it follows cannot go on here: it is dropped, and its client comes back with its cursors."""
@@ -110,7 +111,8 @@ class Reader:
 
     def move(self, stream: Stream) -> None:
         """Goes on in another stream of the same generation, which holds what it still needs."""
-        self.follow(stream, self.cursor(stream.generation), [], replay=False)
+        cursor = self._cursors[stream.generation]
+        self.follow(stream, cursor.seq, cursor.prefix, replay=False)
 
     def __len__(self) -> int:
         return len(self._cursors)

@@ -21,13 +21,16 @@ class Readers:
         self._readers: set[Reader] = set()
         self._to_write: list[Reader] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = False
         self.dropped = 0
 
     def open(self, drop: Callable[[], None], transport: str = "none") -> Reader:
-        """`transport` is what it is counted under."""
+        """`transport` is what it is counted under. Once all are to end, a new one ends with what there is to read."""
         self._loop = asyncio.get_running_loop()  # kept: asking for it costs a system call
         reader = Reader(drop, transport, self._write_soon)
         self._readers.add(reader)
+        if self._ending:
+            reader.end()
         return reader
 
     def close(self, reader: Reader) -> None:
@@ -63,7 +66,8 @@ class Readers:
             await asyncio.sleep(SERVED_CHECK_SECONDS)
 
     async def end_all(self, seconds: float) -> None:
-        """Has every connection end, and waits, at most so long, until they have."""
+        """Has every connection end, later ones too, and waits, at most so long, until those that are there have."""
+        self._ending = True
         for reader in list(self._readers):
             reader.end()
         for _ in range(round(seconds / SERVED_CHECK_SECONDS)):

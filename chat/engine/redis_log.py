@@ -6,7 +6,9 @@ Readers on the worker that writes a generation are served from its memory, other
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
@@ -18,12 +20,22 @@ from chat.engine.redis_keys import FENCE, TERMINAL, Key, entry_id, parse_entry_i
 from chat.engine.redis_mirrors import RedisMirrors, log_unavailable
 from chat.engine.redis_writer import RedisWriter
 from chat.engine.stream import Stream
-from chat.errors import Unavailable
 from chat.events import Entry
 from chat.redis.address import RedisAddress
 from chat.redis.link import Link
 from chat.redis.nodes import Nodes
 from chat.redis.resp import pack
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 2.0
+"""How long the end of a process waits for Redis to take the last events."""
+
+SWEEPS_OF_ALL = 4
+"""At each so many sweeps, all streams are looked at: there may be tens of thousands that have ended."""
+
+SEALS_AT_ONCE = 8
+"""Of each, all events are read at once."""
 
 SEAL_SECONDS = 600
 """How long a sealed stream stays in Redis if who sealed it goes too."""
@@ -44,12 +56,18 @@ class RedisLog(EventLog):
         total_bytes: int | None = 256 << 20,
         keep_seconds: float = 600.0,
         interval: Callable[[], float] = lambda: 0.05,
+        may_speak: Callable[[], bool] = lambda: True,
     ) -> None:
         self._prefix = prefix
         self._stream_bytes = stream_bytes
         self._memory = MemoryLog(stream_bytes=stream_bytes, total_bytes=total_bytes, keep_seconds=keep_seconds)
         self._nodes = Nodes(address, ready=self._ready, lost=self._lost)
-        self._writer = RedisWriter(self._nodes, self._memory, keep_seconds)
+        self._writer = RedisWriter(
+            self._nodes, self._memory, ended_seconds=keep_seconds, may_speak=may_speak, fenced=self._fenced
+        )
+        self._sweeps = 0
+        self._sealing = asyncio.Semaphore(SEALS_AT_ONCE)
+        self._leaving: set[asyncio.Task[None]] = set()
         self._mirrors = RedisMirrors(
             self._nodes,
             key_of=self._key,
@@ -111,13 +129,23 @@ class RedisLog(EventLog):
         self._memory.forget(owned)
         try:
             mirror = await self._mirrors.find(owned.generation, owned.last)
-        except Unavailable:
+        except Exception as error:
+            logger.warning("the readers of a taken generation are sent away: %s", type(error).__name__)
             mirror = None
         for reader in list(owned.readers):
             if mirror is not None and mirror.first - 1 <= reader.cursor(owned.generation) <= mirror.last:
                 reader.move(mirror)
             else:
                 reader.lose(owned.generation)
+
+    def _fenced(self, stream: OwnedStream) -> None:
+        fenced, stream.fenced = stream.fenced, None
+        if stream.ending:  # its end was not committed, and whoever ran it has gone
+            task = asyncio.get_running_loop().create_task(self.abandon(stream), name="redis-abandon")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        elif fenced is not None:
+            fenced()
 
     # Reading
 
@@ -132,36 +160,47 @@ class RedisLog(EventLog):
 
     async def seal(self, generation: str, epoch: int) -> Sealed | None:
         key = self._key(generation)
-        replies = await self._mirrors.ask(
-            generation,
-            pack("XADD", key.stream, entry_id(epoch, 0), FENCE, ""),
-            pack("EXPIRE", key.stream, SEAL_SECONDS),
-            pack("GET", key.snapshot),
-            pack("XRANGE", key.stream, "-", "+"),
-        )
-        return _put_together(replies[2], replies[3])
+        async with self._sealing:
+            replies = await self._mirrors.ask(
+                generation,
+                pack("XADD", key.stream, entry_id(epoch, 0), FENCE, ""),
+                pack("EXPIRE", key.stream, SEAL_SECONDS),
+                pack("GET", key.snapshot),
+                pack("XRANGE", key.stream, "-", "+"),
+            )
+            return _put_together(replies[2], replies[3])
 
-    def discard(self, generation: str) -> None:
+    def discard(self, generation: str, epoch: int) -> None:
         key = self._key(generation)
         link = self._nodes.link(key.slot)
         if link is not None:
-            link.write(pack("DEL", key.stream, key.snapshot), 1, lambda replies: None)
+            # The fence stays: without it, who wrote before could write again.
+            fence = entry_id(epoch, 0)
+            link.write(pack("XTRIM", key.stream, "MINID", fence) + pack("DEL", key.snapshot), 2, lambda replies: None)
 
     # Housekeeping
 
     def sweep(self, now: float) -> None:
         self._memory.sweep(now)
-        self._nodes.check(now)
-        self._writer.renew(self._owned(), now)
+        self._nodes.check()
+        self._sweeps += 1
+        if self._sweeps % SWEEPS_OF_ALL == 0:
+            self._writer.sweep(self._owned(), now)
 
     @property
     def held_bytes(self) -> int:
         return self._memory.held_bytes + self._mirrors.held_bytes
 
     async def aclose(self) -> None:
-        for stream in self._owned():
-            if stream.pending and stream.link is not None:
-                await self.settled(stream)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for stream in self._owned():
+                    if stream.pending and stream.link is not None:
+                        await self.settled(stream)
+                if self._leaving:
+                    await asyncio.wait(self._leaving)
+        for task in self._leaving:
+            task.cancel()
         await self._mirrors.aclose()
         await self._nodes.aclose()
         await self._memory.aclose()

@@ -30,6 +30,9 @@ EVENTS_AT_ONCE = 512
 
 RETRY_SECONDS = 1
 
+COMPLAINT_SECONDS = 10.0
+"""Between two lines in the log about a Redis that refuses to answer."""
+
 
 class Mirror(Stream):
     """`key`: where it comes from; `position`: the entry that it is at; `news_at`: when something came last."""
@@ -57,7 +60,7 @@ class Mirror(Stream):
         for entry_id, (field, data) in entries:
             epoch, seq = parse_entry_id(entry_id)
             self.epoch = epoch
-            if seq <= last:  # a fence, or what is known
+            if seq <= last and not field.endswith(TERMINAL):  # a fence, or what is known
                 continue
             if seq != last + 1:
                 return False
@@ -91,16 +94,19 @@ class RedisMirrors:
         self._stream_bytes = stream_bytes
         self._interval = interval
         self._mirrors: dict[str, Mirror] = {}
+        self._loading: dict[str, asyncio.Task[Mirror | None]] = {}
         self._wanted = asyncio.Event()
+        self._complained = -COMPLAINT_SECONDS
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         self._task = asyncio.create_task(self._read_on(), name="redis-mirrors")
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, *self._loading.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._mirrors.clear()
 
     @property
@@ -110,9 +116,15 @@ class RedisMirrors:
     async def find(self, generation: str, after: int) -> Stream | None:
         """Raises Unavailable."""
         mirror = self._mirrors.get(generation)
-        if mirror is None or not (mirror.holds_all_after(after) or mirror.ended_at is not None):
-            mirror = await self._load(generation)
-        return mirror
+        if mirror is not None and (mirror.holds_all_after(after) or mirror.ended_at is not None):
+            return mirror
+        # However many ask at once, Redis is asked once.
+        loading = self._loading.get(generation)
+        if loading is None:
+            loading = asyncio.get_running_loop().create_task(self._load(generation), name="redis-mirror")
+            self._loading[generation] = loading
+            loading.add_done_callback(lambda _: self._loading.pop(generation, None))
+        return await asyncio.shield(loading)
 
     def quiet(self, now: float, seconds: float) -> list[Stream]:
         return [
@@ -192,21 +204,24 @@ class RedisMirrors:
                 link = self._nodes.link(mirror.key.slot)
                 if link is not None:
                     questions[link][mirror.server][mirror.key.stream] = mirror
-        for link, servers in questions.items():
-            asked = list(servers.values())
-            packed = b"".join([_pack_read(mirrors) for mirrors in asked])
-            try:
-                answers = await link.call_all(packed, len(asked))
-            except LinkLost:
+        await asyncio.gather(
+            *(self._ask_one(link, list(servers.values()), loop) for link, servers in questions.items())
+        )
+
+    async def _ask_one(self, link: Link, asked: list[dict[bytes, Mirror]], loop: asyncio.AbstractEventLoop) -> None:
+        """One server. An answer that is none is for the streams of its question alone."""
+        try:
+            answers = await link.replies(b"".join([_pack_read(mirrors) for mirrors in asked]), len(asked))
+        except LinkLost:
+            return
+        now = loop.time()
+        for mirrors, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, ReplyError):
+                self._distrust(answer)
                 continue
-            except ReplyError as error:
-                self._distrust(error)
-                continue
-            now = loop.time()
-            for mirrors, answer in zip(asked, answers, strict=True):
-                for key, entries in (answer or {}).items():
-                    if not mirrors[key].take(entries, now):
-                        self._give_up(mirrors[key])
+            for key, entries in (answer or {}).items():
+                if not mirrors[key].take(entries, now):
+                    self._give_up(mirrors[key])
 
     def _give_up(self, mirror: Mirror) -> None:
         """It has missed something: its readers come back with their cursors."""
@@ -217,7 +232,10 @@ class RedisMirrors:
     def _distrust(self, error: ReplyError) -> None:
         if error.code in WRONG_SERVER:
             self._nodes.distrust()
-        else:
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._complained > COMPLAINT_SECONDS:
+            self._complained = now
             logger.error("Redis does not answer: %s", error.code)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from chat.engine.generation import Outcome
 from chat.errors import RETRYABLE, ErrorCode
-from chat.events import ErrorData, FinalData, encode, encode_long
+from chat.events import Entry, ErrorData, FinalData, SnapshotData, Status, encode, encode_long
 
 
 def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) -> tuple[str, bytes | bytearray]:
@@ -22,6 +22,12 @@ def terminal_event(outcome: Outcome, error_words: str, finished_at: datetime) ->
 def timestamp(moment: datetime) -> str:
     """ISO 8601, UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def snapshot_of(outcome: Outcome, seq: int) -> Entry:
+    """All that was said, for old cursors while the end is not out yet."""
+    data = SnapshotData(outcome.text, outcome.reasoning, Status.STREAMING.value)
+    return Entry(seq, "snapshot", encode(data))
 
 
 def interruption(words: str) -> tuple[str, bytes]:

@@ -12,8 +12,9 @@ import hiredis
 from chat.redis.address import Node, RedisAddress
 from chat.redis.resp import Argument, pack
 
-REPLY_SECONDS = 5.0
-"""A server that owes a reply for longer is gone, whatever its connection says."""
+REPLY_CHECKS = 20
+"""A server that has owed a reply at so many checks is gone, whatever its connection says. Counted, not timed: a process
+that was stopped for a while finds the reply there when it goes on."""
 
 BACKLOG_BYTES = 64 << 20
 """Commands that the system has not taken: more, and the server is gone."""
@@ -42,7 +43,7 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=ReplyError)
         self._batches: deque[_Batch] = deque()
         self._transport: asyncio.Transport | None = None
-        self._owed_since: float | None = None
+        self._owed_at_checks = 0
         self.is_open = False
 
     @classmethod
@@ -78,8 +79,6 @@ class Link(asyncio.Protocol):
         """`replied` gets the replies of these `count` packed commands, errors as ReplyError values among them; or None
         when the connection ends first. It is called in the event loop, never from within `write`."""
         assert self._transport is not None, "it is open"
-        if self._owed_since is None:
-            self._owed_since = asyncio.get_running_loop().time()
         self._batches.append(_Batch(count, replied))
         self._transport.write(commands)
         if self._transport.get_write_buffer_size() > BACKLOG_BYTES:
@@ -91,6 +90,14 @@ class Link(asyncio.Protocol):
 
     async def call_all(self, commands: bytes, count: int) -> Replies:
         """Raises the first ReplyError among the replies, LinkLost."""
+        replies = await self.replies(commands, count)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        return replies
+
+    async def replies(self, commands: bytes, count: int) -> Replies:
+        """The same with the errors among the replies. Raises LinkLost."""
         if not self.is_open:
             raise LinkLost
         future: asyncio.Future[Replies | None] = asyncio.get_running_loop().create_future()
@@ -98,14 +105,12 @@ class Link(asyncio.Protocol):
         replies = await future
         if replies is None:
             raise LinkLost
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise reply
         return replies
 
-    def check(self, now: float) -> None:
-        """Ends it where the server has owed a reply for too long; called once in a while."""
-        if self._owed_since is not None and now - self._owed_since > REPLY_SECONDS:
+    def check(self) -> None:
+        """Ends it where the server has owed a reply for too long; called about every quarter of a second."""
+        self._owed_at_checks = self._owed_at_checks + 1 if self._batches else 0
+        if self._owed_at_checks > REPLY_CHECKS:
             self.close()
 
     def close(self) -> None:
@@ -133,11 +138,10 @@ class Link(asyncio.Protocol):
         except hiredis.ProtocolError:
             self.close()
             return
-        self._owed_since = asyncio.get_running_loop().time() if batches else None
+        self._owed_at_checks = 0
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_open = False
-        self._owed_since = None
         batches, self._batches = self._batches, deque()
         self._lost(self)
         for batch in batches:

@@ -35,7 +35,7 @@ _Failed = (OSError, TimeoutError, LinkLost, ReplyError, RedisError)
 
 
 class Nodes:
-    """`ready` is called whenever all links are there (again), `lost` with each one that ends."""
+    """`ready` is called whenever links are there (again), `lost` with each one that ends."""
 
     def __init__(self, address: RedisAddress, *, ready: Callable[[], None], lost: Callable[[Link], None]) -> None:
         self._address = address
@@ -81,9 +81,10 @@ class Nodes:
         self.complete = False
         self._look.set()
 
-    def check(self, now: float) -> None:
+    def check(self) -> None:
+        """See Link."""
         for link in list(self._links.values()):
-            link.check(now)
+            link.check()
 
     async def _keep(self) -> None:
         delay = RETRY_SECONDS
@@ -109,15 +110,29 @@ class Nodes:
         wanted = set(of_slot)
         for node, link in list(self._links.items()):
             if node not in wanted:
-                del self._links[node]
-                link.close()
+                self._drop(node, link)
         self._of_slot = of_slot
-        for node in wanted:
-            if node not in self._links:
-                self._links[node] = await Link.open(self._address, node, self._link_lost, CONNECT_SECONDS)
-        if all(node in self._links for node in wanted):
-            self.complete = True
-            self._ready()
+        results = await asyncio.gather(*(self._link_to(node) for node in wanted), return_exceptions=True)
+        self._ready()
+        for failure in results:
+            if failure is not None:
+                raise failure
+        self.complete = all(node in self._links for node in wanted)
+
+    async def _link_to(self, node: Node) -> None:
+        link = self._links.get(node) or await Link.open(self._address, node, self._link_lost, CONNECT_SECONDS)
+        try:
+            await _check_master(link)
+        except BaseException:
+            self._drop(node, link)
+            raise
+        if link.is_open:
+            self._links[node] = link
+
+    def _drop(self, node: Node, link: Link) -> None:
+        if self._links.get(node) is link:
+            self._link_lost(link)
+        link.close()
 
     def _link_lost(self, link: Link) -> None:
         for node, known in list(self._links.items()):
@@ -186,6 +201,20 @@ def _slots(ranges: list[list[object]], asked: Node) -> list[Node]:
     if len(found) < REDIS_CLUSTER_HASH_SLOTS:
         raise LinkLost
     return found
+
+
+async def _check_master(link: Link) -> None:
+    """Raises what tells that it is none, or not yet; who may not ask believes it."""
+    async with asyncio.timeout(CONNECT_SECONDS):
+        await link.call("PING")
+        try:
+            role = await link.call("ROLE")
+        except ReplyError as error:
+            if error.code == "NOPERM":
+                return
+            raise
+    if role[0] != b"master":
+        raise LinkLost
 
 
 def _nobody(link: Link) -> None:

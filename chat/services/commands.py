@@ -6,7 +6,6 @@ that it is fast. An owner that missed the wake-up finds the word at its next loo
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Any, Literal
 
@@ -36,8 +35,8 @@ class Commands:
         self._worker = worker
         self._obeying: set[str] = set()
 
-    async def open(self) -> None:
-        await self._channel.join(_group(self._worker), self._wake)
+    def open(self) -> None:
+        self._channel.join(_group(self._worker), self._wake)
 
     async def give(self, generation: str, command: Command) -> None:
         """Returns once it cannot be lost; it is obeyed a moment later. Changes nothing of a generation that has
@@ -69,17 +68,21 @@ class Commands:
 
     async def _obey(self, generation: str, command: Command) -> None:
         try:
-            match command:
-                case "stop":
-                    await self._engine.stop(generation)
-                case "pause":
-                    await self._engine.pause(generation)
-                case "resume":
-                    await self._engine.resume(generation)
-            if command != "stop":  # whose generation has ended
-                await asyncio.shield(self._database.write(_obeyed, uuid.UUID(generation), command))
+            await self.obey(generation, command)
         finally:
             self._obeying.discard(generation)
+
+    async def obey(self, generation: str, command: Command) -> None:
+        """Of a generation of this worker: what was wanted of it before is wanted no more."""
+        match command:
+            case "stop":
+                await self._engine.stop(generation)
+                return  # it has ended
+            case "pause":
+                await self._engine.pause(generation)
+            case "resume":
+                await self._engine.resume(generation)
+        await self._database.write(_obeyed, uuid.UUID(generation))
 
 
 def _want(generation: uuid.UUID, command: Command) -> str | None:
@@ -94,5 +97,5 @@ def _wanted_of(worker: str) -> list[tuple[uuid.UUID, Command]]:
     return list(wanted.values_list("id", "wanted"))  # type: ignore[arg-type]
 
 
-def _obeyed(generation: uuid.UUID, command: Command) -> None:
-    Generation.objects.filter(id=generation, wanted=command).update(wanted="")
+def _obeyed(generation: uuid.UUID) -> None:
+    Generation.objects.filter(id=generation).exclude(wanted__in=("", "stop")).update(wanted="")

@@ -34,7 +34,7 @@ class Conversations:
 
     async def create(self, user: uuid.UUID, fields: dict[str, Any]) -> ConversationRecord:
         record = await self._database.write(_create, user, fields)
-        await self._nudges.conversation_changed(user, "created", record.id)
+        self._nudges.conversation_changed(user, "created", record.id)
         return record
 
     async def get(self, user: uuid.UUID, conversation: str) -> ConversationRecord:
@@ -42,7 +42,7 @@ class Conversations:
 
     async def change(self, user: uuid.UUID, conversation: str, fields: dict[str, Any]) -> ConversationRecord:
         record = await self._database.write(_change, user, conversation, fields)
-        await self._nudges.conversation_changed(user, "updated", record.id, title=record.title)
+        self._nudges.conversation_changed(user, "updated", record.id, title=record.title)
         return record
 
     async def live_generations(self, user: uuid.UUID, conversation: str) -> list[str]:
@@ -52,7 +52,7 @@ class Conversations:
     async def delete(self, user: uuid.UUID, conversation: str) -> None:
         """Its live generations must have been stopped."""
         await self._database.write(_delete, user, conversation)
-        await self._nudges.conversation_changed(user, "deleted", conversation)
+        self._nudges.conversation_changed(user, "deleted", conversation)
 
     async def messages(self, user: uuid.UUID, conversation: str, cursor: str | None, limit: int) -> Page:
         """Oldest first."""

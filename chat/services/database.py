@@ -180,8 +180,10 @@ class Database:
             if lost and again and not done:
                 # The database has been restarted since the last write, and nothing of this one is committed.
                 self._commit(group, again=False)
-            elif len(group) == 1:
-                group[0].error = error
+            elif len(group) == 1 or done:
+                # Whether the commit itself was made is not known: nothing is done twice.
+                for write in group:
+                    write.error = error
             else:
                 for write in group:
                     self._commit([write], again)

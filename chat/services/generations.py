@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from chat.engine.engine import Engine
 from chat.engine.reader import Reader
 from chat.errors import Unavailable
-from chat.events import Status
+from chat.events import ENDED, Status
 from chat.models import Generation
 from chat.served_request import concerns
 from chat.services import access, replay
@@ -70,8 +70,12 @@ class Generations:
             ended = replay.is_ended(record)
             if ended and after >= record.seq:
                 return Following(True, True, record.seq)
-            if await self._engine.follow(reader, generation, after):
-                return Following(ended, False, record.seq)
+            try:
+                if await self._engine.follow(reader, generation, after):
+                    return Following(ended, False, record.seq)
+            except Unavailable:
+                if not ended:
+                    raise
             if ended:
                 full = await self._database.read(access.generation, user, generation)
                 reader.replay(generation, replay.entries_after(full, after))
@@ -86,15 +90,15 @@ class Generations:
         quiet = self._engine.quiet(QUIET_SECONDS)
         if not quiet:
             return
-        records = await self._database.read(_records_of, [stream.generation for stream in quiet])
+        known, ended = await self._database.read(_records_of, [stream.generation for stream in quiet])
         for stream in quiet:
-            record = records.get(stream.generation)
+            record = ended.get(stream.generation)
             for reader in list(stream.readers):
-                if record is None:  # it has been deleted, which its client finds when it comes back
-                    reader.lose(stream.generation)
-                elif replay.is_ended(record):
+                if record is not None:
                     entries = replay.entries_after(record, reader.cursor(stream.generation))
                     reader.replay(stream.generation, entries)
+                elif stream.generation not in known:  # it has been deleted, which its client finds when it comes back
+                    reader.lose(stream.generation)
 
     async def nothing_left(self, user: uuid.UUID, generation: str, after: int) -> bool:
         """Whether it has ended at or before the cursor."""
@@ -136,9 +140,7 @@ class Generations:
         return await self.get(user, generation)
 
     async def _obey(self, generation: str, command: Command) -> None:
-        await {"stop": self._engine.stop, "pause": self._engine.pause, "resume": self._engine.resume}[command](
-            generation
-        )
+        await self._commands.obey(generation, command)
 
     async def _until(self, user: uuid.UUID, generation: str, obeyed: Callable[[Generation], bool]) -> None:
         """Until another worker has done it, or has gone and its generation is ended. Raises Unavailable."""
@@ -158,6 +160,10 @@ class Generations:
         return record
 
 
-def _records_of(generations: list[str]) -> dict[str, Generation]:
-    """With their messages, as far as there are any."""
-    return {str(row.id): row for row in Generation.objects.filter(id__in=generations).select_related("message")}
+def _records_of(generations: list[str]) -> tuple[set[str], dict[str, Generation]]:
+    """Which of them there are, and those that have ended, with their messages."""
+    rows = Generation.objects.filter(id__in=generations)
+    statuses = dict(rows.values_list("id", "status"))
+    over = [id for id, status in statuses.items() if Status(status) in ENDED]
+    ended = Generation.objects.filter(id__in=over).select_related("message")
+    return {str(id) for id in statuses}, {str(row.id): row for row in ended}

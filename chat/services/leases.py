@@ -16,7 +16,7 @@ LEASE_SECONDS = 5.0
 """Silent for so long, a worker is dead. With the second between two looks, and what the rescue takes, this stays well
 below the fifteen seconds that clients are promised; and it is longer than any pause that a healthy worker makes."""
 
-GRACE_SECONDS = 2.5
+GRACE_SECONDS = LEASE_SECONDS
 """After a break in looking: the database was away, or this worker stood still. The others get the time to say that they
 live."""
 
@@ -24,17 +24,30 @@ FIRST_GRACE_SECONDS = 0.9
 """The same for a worker that has just begun, in whose time the database is hardly ever coming back too: where workers
 die one after the other, there must be one that sees to the dead."""
 
+HELD_SECONDS = LEASE_SECONDS - 1.5
+"""After a beat, for so long, this worker is surely not dead to anybody."""
+
 LOOKS_APART_SECONDS = 2.5
 """Two looks further apart are a break."""
 
 
 class Leases:
-    """`clock`: seconds that pass for this worker, such as its loop's."""
+    """`clock`: seconds that pass for this worker, such as its loop's. `taken_for_dead` is called when others have said
+    that this worker is."""
 
-    def __init__(self, database: Database, worker: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        clock: Callable[[], float],
+        taken_for_dead: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._worker = worker
         self._clock = clock
+        self._taken_for_dead = taken_for_dead
+        self._beaten = False
+        self._held_until = clock() + HELD_SECONDS
         self._looked: float | None = None
         self._looking_since = 0.0
         self._grace = FIRST_GRACE_SECONDS
@@ -42,7 +55,17 @@ class Leases:
 
     async def beat(self) -> None:
         """This worker lives. About once a second."""
-        await self._database.write_patiently(_beat, self._worker)
+        now = self._clock()
+        known = await self._database.write_patiently(_beat, self._worker)
+        if self._beaten and not known:
+            self._taken_for_dead()
+        self._beaten = True
+        self._held_until = now + HELD_SECONDS
+
+    @property
+    def is_held(self) -> bool:
+        """Nobody can have taken this worker for dead."""
+        return self._clock() < self._held_until
 
     async def resign(self) -> None:
         """It ends, and runs nothing any more."""
@@ -73,9 +96,12 @@ class Leases:
         return sorted(silent & owners)
 
 
-def _beat(worker: str) -> None:
-    if not Worker.objects.filter(id=worker).update(heartbeat=Now()):
-        Worker.objects.create(id=worker, version=__version__, started_at=Now(), heartbeat=Now())
+def _beat(worker: str) -> bool:
+    """Whether there was a row."""
+    if Worker.objects.filter(id=worker).update(heartbeat=Now()):
+        return True
+    Worker.objects.create(id=worker, version=__version__, started_at=Now(), heartbeat=Now())
+    return False
 
 
 def _resign(worker: str) -> None:

@@ -37,32 +37,32 @@ class Nudges:
         self._gathered: dict[uuid.UUID, dict[tuple[str, Action], Nudge]] = {}
         self._sockets: dict[uuid.UUID, set[Told]] = {}
 
-    async def join(self, user: uuid.UUID, told: Told) -> None:
-        """From now on `told` gets the user's nudges; it must not wait."""
+    def join(self, user: uuid.UUID, told: Told) -> None:
+        """From about now on `told` gets the user's nudges; it must not wait."""
         sockets = self._sockets.setdefault(user, set())
         sockets.add(told)
         if len(sockets) == 1:
-            await self._channel.join(_group(user), lambda message: self._tell(user, message["nudges"]))
+            self._channel.join(_group(user), lambda message: self._tell(user, message["nudges"]))
 
-    async def leave(self, user: uuid.UUID, told: Told) -> None:
+    def leave(self, user: uuid.UUID, told: Told) -> None:
         sockets = self._sockets.get(user, set())
         sockets.discard(told)
         if not sockets and self._sockets.pop(user, None) is not None:
-            await self._channel.leave(_group(user))
+            self._channel.leave(_group(user))
 
     def _tell(self, user: uuid.UUID, nudges: list[Nudge]) -> None:
         for told in self._sockets.get(user, set()):
             told(nudges)
 
-    async def conversation_changed(
+    def conversation_changed(
         self, user: uuid.UUID, action: Action, conversation: str, *, origin: str = "", **fields: Any
     ) -> None:
-        """`origin` names the socket that asked for the change: it needs no nudge. Never fails."""
+        """`origin` names the socket that asked for it, which needs no nudge. Never fails, and waits for nothing."""
         nudge = {"action": action, "id": conversation, "origin": origin, **fields}
         gathered = self._gathered.get(user)
         if gathered is None:
             self._open_window(user)
-            await self._send(user, [nudge])
+            self._tasks.start(self._send(user, [nudge]))
             return
         gathered[conversation, action] = nudge
         if len(gathered) > GATHERED:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -21,8 +22,11 @@ SEND_SECONDS = 2.0
 """A layer that takes longer is away."""
 
 RETRY_SECONDS = 1.0
-RENEW_SECONDS = 3600.0
-"""Layers forget a member that has not said so for a day."""
+
+PULSE_SECONDS = 10.0
+PULSES_MISSED = 3
+"""A process sends itself a message once in a while. One that misses so many in a row begins anew: a connection can be
+dead for hours without anybody being told."""
 
 
 def _layer() -> Any:
@@ -35,66 +39,62 @@ class ProcessChannel:
     """`open` in the event loop, `aclose` at the end. Each group has one handler, which must not wait."""
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
+        name = secrets.token_hex(8)
+        self._channel = f"specific.process!{name}"
+        self._pulse = f"process.{name}"
+        self._handlers: dict[str, Handler] = {self._pulse: self._feel}
         self._joined: set[str] = set()
         self._changed = asyncio.Event()
-        self._joining = asyncio.Lock()
-        self._channel: str | None = None
+        self._missed = 0
+        self._receiving: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.reachable = True
-        """As far as the last attempt to use the layer tells."""
+        self._reachable = True
 
     def open(self) -> None:
+        self._receiving = asyncio.create_task(self._receive_forever(), name="process-channel")
         self._tasks = [
-            asyncio.create_task(self._receive_forever(), name="process-channel"),
             asyncio.create_task(self._join_forever(), name="process-channel-groups"),
+            asyncio.create_task(self._pulse_forever(), name="process-channel-pulse"),
         ]
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end([*self._tasks, *([self._receiving] if self._receiving is not None else [])])
         await self._try(_layer().flush())
 
-    async def join(self, group: str, handler: Handler) -> None:
-        """From now on `handler` gets what is sent to the group; where the layer is away, from when it is back."""
+    def join(self, group: str, handler: Handler) -> None:
+        """From about now on `handler` gets what is sent to the group."""
         self._handlers[group] = handler
-        await self._catch_up()
+        self._changed.set()
 
-    async def leave(self, group: str) -> None:
+    def leave(self, group: str) -> None:
         self._handlers.pop(group, None)
-        await self._catch_up()
-
-    async def _catch_up(self) -> None:
-        if not await self._join_all():
-            self._changed.set()
+        self._changed.set()
 
     async def send(self, group: str, message: dict[str, Any]) -> bool:
         """To all processes that have joined the group, this one too. False when the layer is away; never raises."""
         return await self._try(_layer().group_send(group, {"type": "group.message", "group": group, **message}))
 
-    async def _try(self, work: Any) -> bool:
+    async def _try(self, work: Awaitable[Any]) -> bool:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await work
         except Exception as error:
-            if self.reachable:
-                logger.warning("the channel layer is away: %s", type(error).__name__)
-            self.reachable = False
+            self._complain(error)
             return False
-        self.reachable = True
+        self._reachable = True
         return True
+
+    def _complain(self, error: Exception) -> None:
+        if self._reachable:
+            logger.warning("the channel layer is away: %s", type(error).__name__)
+        self._reachable = False
 
     async def _receive_forever(self) -> None:
         while True:
             try:
-                if self._channel is None:
-                    self._channel = await _layer().new_channel()
-                    self._joined.clear()
-                    self._changed.set()
                 message = await _layer().receive(self._channel)
             except Exception as error:
-                logger.warning("nothing comes from the channel layer: %s", type(error).__name__)
+                self._complain(error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             handler = self._handlers.get(message.get("group", ""))
@@ -105,26 +105,53 @@ class ProcessChannel:
                     logger.exception("a message of a group was not handled")
 
     async def _join_forever(self) -> None:
+        await asyncio.sleep(0)  # the layer knows the channel once it is received from
         while True:
             self._changed.clear()
-            if self._channel is not None and not await self._join_all():
+            if await self._join_all():
+                await self._changed.wait()
+            else:
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            try:
-                async with asyncio.timeout(RENEW_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                self._joined.clear()
 
     async def _join_all(self) -> bool:
         """Brings the layer up to what is wanted; False where it is away."""
-        async with self._joining:
-            for group in self._joined - self._handlers.keys():
-                if not await self._try(_layer().group_discard(group, self._channel)):
-                    return False
-                self._joined.discard(group)
-            for group in self._handlers.keys() - self._joined:
-                if self._channel is None or not await self._try(_layer().group_add(group, self._channel)):
-                    return False
-                self._joined.add(group)
+        for group in self._joined - self._handlers.keys():
+            if not await self._try(_layer().group_discard(group, self._channel)):
+                return False
+            self._joined.discard(group)
+        for group in self._handlers.keys() - self._joined:
+            if not await self._try(_layer().group_add(group, self._channel)):
+                return False
+            self._joined.add(group)
         return True
+
+    # Whether anything arrives at all
+
+    def _feel(self, message: dict[str, Any]) -> None:
+        self._missed = 0
+
+    async def _pulse_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            self._missed += 1
+            if not await self.send(self._pulse, {}):
+                self._missed = 0  # it is away for sending too, and its own affair to come back
+            elif self._missed > PULSES_MISSED:
+                logger.warning("nothing arrives from the channel layer: it is joined anew")
+                await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        self._missed = 0
+        if self._receiving is not None:
+            await self._end([self._receiving])
+        await self._try(_layer().flush())
+        self._receiving = asyncio.create_task(self._receive_forever(), name="process-channel")
+        await asyncio.sleep(0)
+        self._joined.clear()
+        self._changed.set()
+
+    @staticmethod
+    async def _end(tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,7 +18,7 @@ from chat.engine.log import EventLog, Sealed
 from chat.engine.store import Ending, Store
 from chat.engine.terminal import terminal_event
 from chat.errors import ErrorCode, GenerationFailed, Unavailable
-from chat.events import Entry, FinishReason, SnapshotData, Status, Usage, encode
+from chat.events import LOG_VERSION, Entry, FinishReason, SnapshotData, Status, Usage, encode
 from chat.models import Generation
 from chat.observation import Lost
 from chat.services.database import Database
@@ -87,10 +87,13 @@ class Reaper:
     async def _reap(self, whose: Q, running: Collection[str]) -> list[Lost]:
         ended: list[Lost] = []
         while taken := await self._database.write(_take, self._worker, whose, frozenset(running)):
-            endings = await asyncio.gather(*(self._end(one) for one in taken))
-            ended += [one.lost for one, has_ended in zip(taken, endings, strict=True) if has_ended]
-            if len(taken) < AT_ONCE:
-                break
+            endings = await asyncio.gather(*(self._end(one) for one in taken), return_exceptions=True)
+            ended += [one.lost for one, has_ended in zip(taken, endings, strict=True) if has_ended is True]
+            for error in endings:
+                if isinstance(error, Exception):
+                    logger.error("a lost generation was not ended", exc_info=error)
+            if len(taken) < AT_ONCE or any(has_ended is not True for has_ended in endings):
+                break  # what could not be ended is tried again when it has been silent for a while
         return ended
 
     async def _end(self, taken: Taken) -> bool:
@@ -99,14 +102,14 @@ class Reaper:
             sealed = await self._log.seal(taken.generation, taken.epoch)
         except Unavailable:
             return False
-        whole = sealed is not None and sealed.last >= taken.seq
+        whole = sealed is not None and sealed.last >= taken.seq and len(sealed.text) >= len(taken.text)
         if sealed is not None and whole and not sealed.ended and await self._goes_on(taken, sealed):
             return False
         text, reasoning = (sealed.text, sealed.reasoning) if sealed and whole else (taken.text, taken.reasoning)
         ending = Ending(
             taken.generation,
             taken.epoch,
-            _last_seq(taken, sealed),
+            _last_seq(taken, sealed if whole else None),
             _outcome(taken, text, reasoning),
             _words(taken.language),
             datetime.now(UTC),
@@ -116,7 +119,7 @@ class Reaper:
         if not await self._store.finish(ending):
             return False
         if sealed is None or not whole:
-            self._log.discard(taken.generation)
+            self._log.discard(taken.generation, taken.epoch)
         elif not sealed.ended:
             self._tell(ending, sealed.last)
         return True
@@ -136,10 +139,8 @@ class Reaper:
 
 
 def _last_seq(taken: Taken, sealed: Sealed | None) -> int:
-    """The terminal event's."""
+    """The terminal event's. `sealed`: where it is whole."""
     if sealed is None:
-        return taken.seq + SEQ_MARGIN
-    if sealed.last < taken.seq:
         return taken.seq + SEQ_MARGIN
     return sealed.last if sealed.ended else sealed.last + 1
 
@@ -177,7 +178,7 @@ def _long_ago() -> datetime:
 
 def _take(worker: str, whose: Q, running: frozenset[str]) -> list[Taken]:
     """Some of them: no other worker takes the same, since their rows are locked, or on SQLite the whole database."""
-    candidates = Generation.objects.live().filter(whose).order_by("id")
+    candidates = Generation.objects.live().filter(whose, log_version=LOG_VERSION).order_by("id")
     if connections[candidates.db].vendor == "postgresql":
         # Another worker's reaper takes others, instead of waiting for this one.
         candidates = candidates.select_for_update(skip_locked=True, of=("self",))

@@ -236,7 +236,7 @@ class Sending:
             accepted = (await self._twin(author.user, send.key)).noted()
         if not accepted.known:
             self._run(author, accepted, provider, model, turns, send.params)
-            await self._nudges.conversation_changed(
+            self._nudges.conversation_changed(
                 author.user,
                 "message",
                 accepted.start.conversation,

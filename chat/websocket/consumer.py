@@ -85,7 +85,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         of_user(identity.user)
         self._author = Author(identity.user, identity.language or self._language, secrets.token_hex(8))
         self._untold: deque[dict[str, Any]] = deque(maxlen=NUDGES_WAITING)
-        await self._runtime.nudges.join(identity.user, self._told)
+        self._runtime.nudges.join(identity.user, self._told)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
 
@@ -280,14 +280,12 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         reader, self._reader = self._reader, None
         self._runtime.readers.close(reader)
-        try:
-            await self._runtime.nudges.leave(self.identity.user, self._told)
-        finally:
-            tasks = [task for task in (self._pump, self._telling) if task is not None]
-            self._pump = self._telling = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        self._runtime.nudges.leave(self.identity.user, self._told)
+        tasks = [task for task in (self._pump, self._telling) if task is not None]
+        self._pump = self._telling = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _generation(frame: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,8 +19,8 @@ def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def commit() -> str | None:
     """The commit before the last one; the last one where that is all there is, or the one before shares nothing. None
-    where the code is no repository of git, such as an unpacked archive."""
-    if not (ROOT / ".git").exists():
+    where the code is no repository of git, such as an unpacked archive, or git is absent."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
         return None
     return next(
         (name for name in ("HEAD~1", "HEAD") if git("cat-file", "-e", f"{name}:{SHARES}").returncode == 0), None
