@@ -46,6 +46,15 @@ _USUAL = (
 )
 
 
+NO_PROVIDER = "There is no such provider."
+PROVIDER_AWAY = "This provider is not available at the moment."
+NO_MODEL = "There is no such model."
+MODELS_AWAY = "No model is available at the moment."
+NOT_ITS_MODEL = "This provider has no such model."
+REFUSALS = (NO_PROVIDER, PROVIDER_AWAY, NO_MODEL, MODELS_AWAY, NOT_ITS_MODEL)
+"""In English; whoever shows them translates them."""
+
+
 class UnknownModel(InvalidRequest):
     """A provider or a model that is not there, or that is switched off."""
 
@@ -99,9 +108,9 @@ class Registry:
         if provider is not None:
             known = self.providers.get(provider)
             if known is None:
-                raise _unknown("There is no such provider.", "provider", provider)
+                raise _unknown(NO_PROVIDER, "provider", provider)
             if provider in self._off:
-                raise _unknown("This provider is not available at the moment.", "provider", provider)
+                raise _unknown(PROVIDER_AWAY, "provider", provider)
             return known, _model_of(known, model)
         ready = [known for known in self.providers.values() if known.id not in self._off]
         ready.sort(key=lambda known: self.state(known.id) != "ready")  # stable: the order of the file stays
@@ -109,9 +118,9 @@ class Registry:
             for known in ready:
                 if any(item.id == model for item in known.models):
                     return known, _model_of(known, model)
-            raise _unknown("There is no such model.", "model", model)
+            raise _unknown(NO_MODEL, "model", model)
         if not ready:
-            raise _unknown("No model is available at the moment.", "model", None)
+            raise _unknown(MODELS_AWAY, "model", None)
         return ready[0], ready[0].models[0]
 
     def fallbacks(self, provider: Provider) -> Iterator[tuple[Provider, Model]]:
@@ -223,7 +232,7 @@ def _model_of(provider: Provider, model: str | None) -> Model:
     for known in provider.models:
         if known.id == model:
             return known
-    raise _unknown("This provider has no such model.", "model", model)
+    raise _unknown(NOT_ITS_MODEL, "model", model)
 
 
 def _unknown(words: str, field: str, value: str | None) -> UnknownModel:

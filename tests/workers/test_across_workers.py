@@ -6,9 +6,10 @@ import asyncio
 import json
 import time
 
+import httpx
 import pytest
 
-from tests.chat_server import ChatServer
+from tests.chat_server import PASSWORD, ChatServer
 
 pytestmark = pytest.mark.redis
 
@@ -168,6 +169,33 @@ async def test_what_changes_on_one_worker_shows_in_the_sockets_of_the_other(site
         assert (await nudge(tab))["action"] == "deleted"
         await stranger.send('{"type": "ping"}')
         assert json.loads(await stranger.recv())["type"] == "pong"
+
+
+async def test_a_deletion_by_staff_shows_at_once_and_ends_the_reply(site) -> None:
+    await site.start("tokens-3000-50")
+    one, two = site.workers
+    rights = "from chat.models import User; User.objects.filter(username='staff').update(is_superuser=True)"
+    await asyncio.to_thread(one.manage, "shell", "-v0", "-c", rights)
+    async with await two.socket() as tab, httpx.AsyncClient(base_url=one.url, follow_redirects=True) as staff:
+        await staff.get("/accounts/login/")
+        token = {"csrfmiddlewaretoken": staff.cookies["csrftoken"]}
+        await staff.post("/accounts/login/", data={"login": "staff", "password": PASSWORD, **token})
+        generation = await start_reply(two, "tokens-3000-50")
+        conversation = (await record_of(two, generation))["conversation"]
+        assert (await nudge(tab))["action"] == "message"
+        await asyncio.sleep(0.6)
+        token = {"csrfmiddlewaretoken": staff.cookies["csrftoken"]}
+        done = await staff.post(f"/admin/chat/conversation/{conversation}/delete/", data={"post": "yes", **token})
+        assert done.status_code == 200, done.text
+        assert await nudge(tab) == {"type": "conversation", "action": "deleted", "id": conversation}
+        [connection] = site.upstreams.sse.connections
+
+        async def is_closed() -> bool:
+            return connection.closed is not None
+
+        await until(is_closed)
+        async with await one.client() as client:
+            assert (await client.get(f"/generations/{generation}")).status_code == 404
 
 
 async def nudge(socket) -> dict:
