@@ -13,11 +13,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import cases, go_tools, profiler, settings
-from benchmarks.case import CannotMeasure, Case, Outcome
+from benchmarks.case import CannotMeasure, Case, NotInstalled, Outcome
 from benchmarks.chat_site import ChatSite
 from benchmarks.generators import Generator, GoLoad, PythonLoad
 from benchmarks.results import Results, collect
 from benchmarks.settings import Settings
+from benchmarks.sqlite_database import SqliteDatabase
 from benchmarks.stage import Stage
 
 STREAMS_PER_USER = 8
@@ -51,7 +52,7 @@ def run(chosen: list[Case], asked: Settings, generator: Generator, go: go_tools.
         directory = Path(name)
         workloads = [case.workload.as_asked(asked) for case in chosen]
         users = min(generator.users, -(-max(workload.streams for workload in workloads) // STREAMS_PER_USER))
-        site = ChatSite(directory, asked.server, users)
+        site = ChatSite(directory, asked.server, users, SqliteDatabase(directory))
         for case, workload in zip(chosen, workloads, strict=True):
             room = directory / case.name
             room.mkdir()
@@ -59,6 +60,8 @@ def run(chosen: list[Case], asked: Settings, generator: Generator, go: go_tools.
             try:
                 with Stage(room, asked, site, generator, go) as stage:
                     outcomes.append(case.measure(stage, case))
+            except NotInstalled as error:
+                print(f"{case.name} is left out: {error}", file=sys.stderr, flush=True)
             except (CannotMeasure, RuntimeError) as error:
                 print(f"{case.name}: {error}", file=sys.stderr, flush=True)
                 failures.append(f"{case.name}: {error}")

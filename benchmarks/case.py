@@ -53,6 +53,10 @@ class CannotMeasure(Exception):
     """A sentence: what this case needs is not there."""
 
 
+class NotInstalled(Exception):
+    """A sentence: a program that this case runs is not there; the case is left out."""
+
+
 @dataclass(frozen=True)
 class Case:
     """`entrants[0]` is ours, which the others are compared with."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks import memory_cost, observability, start_cost, transactions
+from benchmarks import (
+    across_workers,
+    held_streams,
+    memory_cost,
+    observability,
+    redis_traffic,
+    start_cost,
+    stop_delay,
+    transactions,
+)
 from benchmarks.case import GO, OURS, STARLETTE, Case, Entrant
 from benchmarks.model_name import Plan
 from benchmarks.turns import first_tokens, in_turns
@@ -18,8 +27,11 @@ SATURATED = Workload(100, Plan(2000, 0), 0.5)
 IDLE = Workload(500, Plan(20, 2), 2.0)
 HELD = Workload(500, Plan(1, 25, held_seconds=8), 2.0)
 EIGHT_SECONDS = Workload(100, Plan(200, 25), 2.0)
+STOPPED = Workload(200, stop_delay.PLAN, 0.0)
+CROWDS = Workload(2000, Plan(400, 25), 8.0)
 
-PEERS = (Entrant(GO, "go"), Entrant(STARLETTE, "starlette"))
+GO_RELAY = Entrant(GO, "go")
+PEERS = (GO_RELAY, Entrant(STARLETTE, "starlette"))
 TLS_PEERS = (Entrant(GO, "go"), Entrant(f"{STARLETTE}, TLS", "starlette", tls=True))
 """The Go relay reaches its upstream in clear: what TLS costs us is in the ratio."""
 
@@ -55,6 +67,15 @@ _ALL = (
         ),
         observability.measure,
     ),
+    Case("redis-owner", PACED, (*_ours(**CLOCK_50_MS), GO_RELAY), across_workers.readers_on_the_owner),
+    Case("redis-owner-default", PACED, (*_ours(), GO_RELAY), across_workers.readers_on_the_owner),
+    Case("redis-saves-10s", PACED, (*_ours(CHAT_SAVE_SECONDS="10"), GO_RELAY), across_workers.readers_on_the_owner),
+    Case("redis-other", PACED, (*_ours(**CLOCK_50_MS), GO_RELAY), across_workers.readers_on_the_other),
+    Case("redis-other-default", PACED, (*_ours(), GO_RELAY), across_workers.readers_on_the_other),
+    Case("redis-traffic", PACED, _ours(), redis_traffic.measure),
+    Case("stop", STOPPED, _ours(), stop_delay.measure),
+    Case("workers", CROWDS, _ours(), held_streams.readers_on_the_owner),
+    Case("workers-across", CROWDS, _ours(), held_streams.readers_on_the_other),
 )
 
 CASES = {case.name: case for case in _ALL}

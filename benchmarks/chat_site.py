@@ -1,17 +1,16 @@
-"""This project's server: a database with users who are signed in, and processes that each serve a copy of it."""
+"""This project's server: a database with users who are signed in, and processes that serve copies of it."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -24,7 +23,6 @@ UVICORN = (
 ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """As the Makefile sets them; the Starlette relay has them too."""
 
-DATABASE = "chat.sqlite3"
 NOBODY = "http://127.0.0.1:9/v1"
 """The upstream of a server that is asked nothing."""
 
@@ -45,12 +43,20 @@ for number in range({users}):
 """
 
 
+class Database(Protocol):
+    @property
+    def url(self) -> str: ...
+
+    def copy(self, directory: Path) -> str:
+        """A copy's address; where it is a file, in the directory."""
+
+
 class ChatSite:
     """`bearers`: the access tokens of its users, good for every process. Over uvicorn as `make serve` runs it, or over
-    daphne as `make run` does."""
+    daphne as `make run` does. `database`: an empty one, which it fills."""
 
-    def __init__(self, directory: Path, over: str, users: int) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, over: str, users: int, database: Database) -> None:
+        self._database = database
         self._over = over
         self._password = secrets.token_urlsafe(16)
         self._environment = {
@@ -65,23 +71,25 @@ class ChatSite:
             **ALLOCATOR,
         }
         self._prepare(users)
-        with self._process(directory, NOBODY, ["none"], {}) as process:
+        with self.serving(database.url, directory, NOBODY, ["none"], {}) as process:
             self.bearers = self._sign_in(process.port, users)
 
     def process(
         self, directory: Path, upstream: str, models: Iterable[str], environment: Mapping[str, str]
     ) -> ListeningProcess:
-        """A server with a copy of the database in `directory`, and with these further settings."""
-        with (
-            closing(sqlite3.connect(self._directory / DATABASE)) as origin,
-            closing(sqlite3.connect(directory / DATABASE)) as copy,
-        ):
-            origin.backup(copy)
-        return self._process(directory, upstream, models, environment)
+        """A server with a copy of the database and with these further settings; `directory` holds its files."""
+        return self.serving(self._database.copy(directory), directory, upstream, models, environment)
 
-    def _process(
-        self, directory: Path, upstream: str, models: Iterable[str], environment: Mapping[str, str]
+    def serving(
+        self,
+        database: str,
+        directory: Path,
+        upstream: str,
+        models: Iterable[str],
+        environment: Mapping[str, str],
+        core: int | None = SERVER_CORE,
     ) -> ListeningProcess:
+        """One of the servers of the database at this address."""
         port = free_port()
         providers = directory / "providers.toml"
         providers.write_text(_PROVIDERS.format(base_url=json.dumps(upstream), models=json.dumps(list(models))))
@@ -92,11 +100,8 @@ class ChatSite:
             ],
             "daphne": [sys.executable, "manage.py", "rundaphne", "--port", str(port)],
         }[self._over]
-        settings = {**self._settings(directory), "CHAT_PROVIDERS_FILE": str(providers), **environment}
-        return ListeningProcess(command, port, SERVER_CORE, directory / "server.log", settings)
-
-    def _settings(self, directory: Path) -> dict[str, str]:
-        return {**self._environment, "DATABASE_URL": f"sqlite:///{directory / DATABASE}"}
+        settings = {**self._environment, "DATABASE_URL": database, "CHAT_PROVIDERS_FILE": str(providers), **environment}
+        return ListeningProcess(command, port, core, directory / "server.log", settings)
 
     def _prepare(self, users: int) -> None:
         self._manage("migrate", "-v0")
@@ -119,7 +124,7 @@ class ChatSite:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
-            env={**os.environ, **self._settings(self._directory)},
+            env={**os.environ, **self._environment, "DATABASE_URL": self._database.url},
             capture_output=True,
             text=True,
         )

@@ -7,9 +7,18 @@ from typing import Any
 import msgspec
 
 
+class Elsewhere(msgspec.Struct):
+    """A reply is asked for at one address, and its events are read below another, that of all generations; with none,
+    in the answer itself."""
+
+    send: str
+    follow: str = ""
+
+
 class Job(msgspec.Struct):
     """`url`: http:// for an event stream, ws:// for a WebSocket. `bearers` are the users' tokens, taken in turn; none
-    for a server without accounts. `repeats`: the last event repeats the whole text; else it is `[DONE]`."""
+    for a server without accounts. `repeats`: the last event repeats the whole text; else it is `[DONE]`.
+    `elsewhere`: in the place of `url`, taken in turn."""
 
     url: str
     body: dict[str, Any]
@@ -19,6 +28,7 @@ class Job(msgspec.Struct):
     bearers: list[str] = []
     repeats: bool = True
     timeout_seconds: float = 120.0
+    elsewhere: list[Elsewhere] = []
 
 
 class Report(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import memory_cost, observability, ratios, start_cost, transactions, turns
+from benchmarks import memory_cost, observability, ratios, start_cost, stop_delay, transactions, turns
 from benchmarks.case import Quantity
 
 
@@ -33,6 +33,11 @@ LIMITS = (
     # Four, and one for each of its eight seconds.
     Limit("transactions", transactions.TRANSACTIONS, 12.0),
     Limit("observability", observability.OVERHEAD, 5.0),
+    Limit("redis-owner", ratios.TO_GO, 1.6),
+    Limit("redis-owner-default", ratios.TO_GO, 1.6),
+    Limit("redis-other", ratios.TO_GO, 2.5),
+    Limit("redis-other-default", ratios.TO_GO, 2.5),
+    Limit("stop", stop_delay.STOP_P95, 200.0),
 )
 
 

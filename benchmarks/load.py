@@ -9,14 +9,17 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 import uvloop
 
-from benchmarks import sse_client, websocket_client
-from benchmarks.job import Job, Report
+from benchmarks import detached_reply, sse_client, websocket_client
+from benchmarks.job import Elsewhere, Job, Report
 from benchmarks.receipt import Receipt
+
+Client = sse_client.SseClient | websocket_client.WebSocketClient
 
 
 async def run(job: Job) -> Report:
@@ -31,32 +34,53 @@ async def run(job: Job) -> Report:
 
 async def _stream(job: Job, number: int, starts: float) -> Receipt:
     await asyncio.sleep(max(0.0, starts - time.monotonic()))
-    address = urlsplit(job.url)
-    assert address.hostname is not None
-    assert address.port is not None
     receipt = Receipt(job.tokens, time.monotonic(), repeats=job.repeats)
     headers = {"Authorization": f"Bearer {job.bearers[number % len(job.bearers)]}"} if job.bearers else {}
     body = msgspec.json.encode(job.body)
 
-    def client() -> sse_client.SseClient | websocket_client.WebSocketClient:
-        if address.scheme == "ws":
-            handshake = websocket_client.handshake(address.netloc, address.path, headers)
-            return websocket_client.WebSocketClient(handshake, body, receipt)
-        return sse_client.SseClient(sse_client.request(address.netloc, address.path, body, headers), receipt)
-
     try:
         async with asyncio.timeout(job.timeout_seconds):
-            loop = asyncio.get_running_loop()
-            transport, protocol = await loop.create_connection(client, address.hostname, address.port)
-            try:
-                await protocol.done
-            finally:
-                transport.abort()
+            place = job.elsewhere[number % len(job.elsewhere)] if job.elsewhere else Elsewhere(job.url)
+            if place.follow:
+                await _follow(place, body, headers, receipt)
+            else:
+                await _ask(place.send, body, headers, receipt)
     except TimeoutError:
         receipt.fail("not finished in time")
+    except detached_reply.Refused as error:
+        receipt.fail(str(error))
     except OSError as error:
         receipt.fail(f"no connection: {error!r}")
     return receipt
+
+
+async def _ask(url: str, body: bytes, headers: dict[str, str], receipt: Receipt) -> None:
+    address = urlsplit(url)
+    if address.scheme == "ws":
+        handshake = websocket_client.handshake(address.netloc, address.path, headers)
+        await _read(address, lambda: websocket_client.WebSocketClient(handshake, body, receipt))
+    else:
+        request = sse_client.request(address.netloc, address.path, body, headers)
+        await _read(address, lambda: sse_client.SseClient(request, receipt))
+
+
+async def _follow(place: Elsewhere, body: bytes, headers: dict[str, str], receipt: Receipt) -> None:
+    generation = await detached_reply.start(place.send, body, headers)
+    address = urlsplit(f"{place.follow}/{generation}/events")
+    question = sse_client.question(address.netloc, address.path, headers)
+    await _read(address, lambda: sse_client.SseClient(question, receipt))
+
+
+async def _read(address: SplitResult, client: Callable[[], Client]) -> None:
+    """Until its stream has ended."""
+    assert address.hostname is not None
+    assert address.port is not None
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(client, address.hostname, address.port)
+    try:
+        await protocol.done
+    finally:
+        transport.abort()
 
 
 def _report(receipts: list[Receipt], seconds: float) -> Report:

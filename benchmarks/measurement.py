@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from statistics import median
 
 import msgspec
@@ -16,8 +17,11 @@ SETTLE_SECONDS = 1.0
 
 
 class Run(msgspec.Struct):
+    """`parts`: what each process took, µs a token."""
+
     cpu_us_per_token: float
     load: Report
+    parts: dict[str, float] = {}
 
 
 class Figures(msgspec.Struct):
@@ -39,11 +43,20 @@ class Figures(msgspec.Struct):
 
 def measured(generator: Generator, job: Job, server: int) -> Run:
     """`server`: the id of its process."""
-    before = cpu_time.seconds(server)
+    return measured_together(generator, job, {"server": server}, {})
+
+
+def measured_together(generator: Generator, job: Job, counted: Mapping[str, int], beside: Mapping[str, int]) -> Run:
+    """Several processes by their ids: the figure is what those `counted` took; of those `beside`, it is only told."""
+    processes = {**counted, **beside}
+    before = {name: cpu_time.seconds(pid) for name, pid in processes.items()}
     report = generator.begin(job).report()
     time.sleep(SETTLE_SECONDS)
-    spent = cpu_time.seconds(server) - before
-    return Run(cpu_us_per_token=round(spent * 1e6 / max(report.tokens, 1), 2), load=report)
+    parts = {
+        name: round((cpu_time.seconds(pid) - before[name]) * 1e6 / max(report.tokens, 1), 2)
+        for name, pid in processes.items()
+    }
+    return Run(cpu_us_per_token=round(sum(parts[name] for name in counted), 2), load=report, parts=parts)
 
 
 def figures(case: str, server: str, runs: list[Run]) -> Figures:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60.0
@@ -23,17 +24,22 @@ def cores_are_there() -> bool:
     return {SERVER_CORE, HARNESS_CORE} <= os.sched_getaffinity(0)
 
 
-def on_core(core: int) -> Callable[[], None]:
-    """For `preexec_fn`: ties the process to the core, and lets it open as many files as it may."""
-    tied = cores_are_there()
+def on_core(core: int | None) -> Callable[[], None]:
+    """For `preexec_fn`: ties the process to the core, if any, and lets it open as many files as it may."""
+    tied = core is not None and cores_are_there()
 
     def prepare() -> None:
-        if tied:
+        if core is not None and tied:
             os.sched_setaffinity(0, {core})
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two thousand streams are four thousand sockets
 
     return prepare
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """For `Popen`."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": ()}
 
 
 def free_port() -> int:
@@ -48,12 +54,20 @@ OF_SERVERS = ("CHAT_", "OTEL_", "PROMETHEUS_", "DJANGO_")
 
 
 class ListeningProcess:
-    """As a context it is there, and listening on `port` of 127.0.0.1, inside."""
+    """As a context it is there, and listening on `port` of 127.0.0.1, inside. `core`: None for any. `user`: who it
+    runs as, if not who runs the benchmark."""
 
     def __init__(
-        self, command: list[str], port: int, core: int, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: list[str],
+        port: int,
+        core: int | None,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         self.port = port
+        self._user = user
         self._command = command
         self._core = core
         self._log = log
@@ -74,6 +88,7 @@ class ListeningProcess:
                 stdout=log,
                 stderr=log,
                 preexec_fn=on_core(self._core),
+                **as_user(self._user),
             )
         try:
             self._wait_until_it_listens()

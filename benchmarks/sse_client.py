@@ -1,4 +1,4 @@
-"""One event stream as a raw protocol: a POST out, the answer's events into a receipt."""
+"""One event stream as a raw protocol: a request out, the answer's events into a receipt."""
 
 from __future__ import annotations
 
@@ -64,5 +64,14 @@ def request(host: str, path: str, body: bytes, headers: dict[str, str]) -> bytes
         "Content-Length": str(len(body)),
         **headers,
     }
+    return _head("POST", path, lines) + body
+
+
+def question(host: str, path: str, headers: dict[str, str]) -> bytes:
+    """A GET."""
+    return _head("GET", path, {"Host": host, "Accept": "text/event-stream", **headers})
+
+
+def _head(method: str, path: str, lines: dict[str, str]) -> bytes:
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,22 +16,34 @@ from benchmarks.case import Entrant, Kind
 from benchmarks.chat_site import ALLOCATOR, UVICORN, ChatSite
 from benchmarks.generators import Generator
 from benchmarks.go_tools import GoTools
-from benchmarks.job import Job
+from benchmarks.job import Elsewhere, Job
 from benchmarks.model_name import Plan, name_of
 from benchmarks.process import HARNESS_CORE, SERVER_CORE, ListeningProcess, free_port
 from benchmarks.settings import Settings
 from benchmarks.workload import WARM_UP, Workload
 
+SERVER = "the owner"
+"""Of several processes, the one that is asked for the replies, and so runs them."""
+
 
 @dataclass(frozen=True)
 class Contender:
-    """An entrant whose server runs."""
+    """An entrant whose server runs. `others` and `beside`: further processes by what they are, with their ids, whose
+    CPU is part of the figure, or only told. `elsewhere`: where its replies are asked for and read, if not at `url`."""
 
     name: str
     kind: Kind
     process: ListeningProcess
     url: str
     bearers: list[str]
+    others: Mapping[str, int] = field(default_factory=dict)
+    beside: Mapping[str, int] = field(default_factory=dict)
+    elsewhere: tuple[Elsewhere, ...] = ()
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """All processes whose CPU is the figure."""
+        return {SERVER: self.process.pid, **self.others}
 
     def job(self, workload: Workload) -> Job:
         return Job(
@@ -42,6 +54,7 @@ class Contender:
             ramp_seconds=workload.ramp_seconds,
             bearers=self.bearers,
             repeats=self.kind != "go",
+            elsewhere=list(self.elsewhere),
         )
 
     def _body(self, model: str) -> dict[str, Any]:
@@ -60,8 +73,8 @@ class Stage:
     ) -> None:
         self.settings = settings
         self.generator = generator
+        self.site = site
         self._directory = directory
-        self._site = site
         self._go = go
         self._upstreams: dict[str, str] = {}
         self._certificate: tuple[Path, Path] | None = None
@@ -79,11 +92,16 @@ class Stage:
     def has(self, entrant: Entrant) -> bool:
         return entrant.kind != "go" or self._go is not None
 
+    def room(self, name: str) -> Path:
+        """A new directory."""
+        directory = self._directory / f"{next(self._numbers)}-{name}"
+        directory.mkdir()
+        return directory
+
     @contextmanager
     def contender(self, entrant: Entrant, plan: Plan) -> Iterator[Contender]:
-        upstream = self._upstream(tls=entrant.tls, held=bool(plan.held_seconds))
-        directory = self._directory / f"{next(self._numbers)}-{entrant.kind}"
-        directory.mkdir()
+        upstream = self.upstream(tls=entrant.tls, held=bool(plan.held_seconds))
+        directory = self.room(entrant.kind)
         environment = dict(entrant.environment)
         if entrant.tls:
             environment["SSL_CERT_FILE"] = str(self._certificate_files()[0])
@@ -92,7 +110,7 @@ class Stage:
             ours = entrant.kind == "ours"
             chat = "/api/v1/chat" if ours else "/chat"
             url = f"ws://{here}/ws/chat/" if entrant.websocket else f"http://{here}{chat}"
-            yield Contender(entrant.name, entrant.kind, process, url, self._site.bearers if ours else [])
+            yield Contender(entrant.name, entrant.kind, process, url, self.site.bearers if ours else [])
 
     def _server(
         self, entrant: Entrant, plan: Plan, directory: Path, upstream: str, environment: dict[str, str]
@@ -101,7 +119,7 @@ class Stage:
             if self.settings.profile == "perf":
                 environment["PYTHONPERFSUPPORT"] = "1"  # from Python 3.12 on: perf then sees Python's functions
             models = {name_of(plan), name_of(WARM_UP.plan)}
-            return self._site.process(directory, upstream, sorted(models), environment)
+            return self.site.process(directory, upstream, sorted(models), environment)
         port = free_port()
         if entrant.kind == "go":
             assert self._go is not None
@@ -112,7 +130,7 @@ class Stage:
             environment |= {"UPSTREAM_URL": upstream, **ALLOCATOR}
         return ListeningProcess(command, port, SERVER_CORE, directory / "server.log", environment)
 
-    def _upstream(self, *, tls: bool, held: bool) -> str:
+    def upstream(self, *, tls: bool = False, held: bool = False) -> str:
         """The address of one that can do this; started when it is asked for first."""
         go = self._go if not tls and not held else None
         kind = "go" if go else "tls" if tls else "python"

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from benchmarks import measurement, profiler
 from benchmarks.case import CannotMeasure, Case, Outcome, Quantity
+from benchmarks.generators import Generator
 from benchmarks.measurement import Figures, Run
 from benchmarks.stage import Contender, Stage
 from benchmarks.workload import WARM_UP, Workload
@@ -37,28 +38,31 @@ def first_tokens(stage: Stage, case: Case) -> Outcome:
     return outcome
 
 
-def loaded(stage: Stage, case: Case, contenders: list[Contender]) -> list[Figures]:
-    """Warms each up, and measures each as often as is asked for; records ours once more where that is asked for."""
+def loaded(stage: Stage, case: Case, contenders: list[Contender], generator: Generator | None = None) -> list[Figures]:
+    """Warms each up, and measures each as often as is asked for; records ours once more where that is asked for.
+    `generator`: not the stage's own."""
+    generator = generator or stage.generator
     for contender in contenders:
-        warm_up(stage, contender, WARM_UP)
+        warm_up(stage, contender, WARM_UP, generator)
     runs: list[list[Run]] = [[] for _ in contenders]
     repeat = stage.settings.repeat
     for number in range(repeat):
         for contender, its_runs in zip(contenders, runs, strict=True):
-            run = measurement.measured(stage.generator, contender.job(case.workload), contender.process.pid)
+            job = contender.job(case.workload)
+            run = measurement.measured_together(generator, job, contender.counted, contender.beside)
             words = f"{case.name}, {contender.name}, run {number + 1} of {repeat}"
             print(f"{words}: {run.cpu_us_per_token:.1f} µs a token", flush=True)
             its_runs.append(run)
     if stage.settings.profile is not None:
         with profiler.recording(stage.settings, contenders[0].process.pid, case.name):
-            stage.generator.begin(contenders[0].job(case.workload)).report()
+            generator.begin(contenders[0].job(case.workload)).report()
     return [
         measurement.figures(case.name, contender.name, its_runs)
         for contender, its_runs in zip(contenders, runs, strict=True)
     ]
 
 
-def warm_up(stage: Stage, contender: Contender, workload: Workload) -> None:
-    problems = stage.generator.begin(contender.job(workload)).report().problems
+def warm_up(stage: Stage, contender: Contender, workload: Workload, generator: Generator | None = None) -> None:
+    problems = (generator or stage.generator).begin(contender.job(workload)).report().problems
     if problems:
         raise CannotMeasure(f"the server {contender.name!r} fails its warm-up: {problems}")

@@ -11,20 +11,24 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import cases, chart, limits, ratios, settings, tables, transactions
+from benchmarks import cases, chart, held_streams, limits, ratios, settings, stop_delay, tables, transactions, workers
 from benchmarks.case import CannotMeasure, Outcome, Quantity
 from benchmarks.job import Report
 from benchmarks.measurement import Figures, Run, figures
 from benchmarks.model_name import Plan, name_of, plan_of
 from benchmarks.results import Results, collect
+from benchmarks.stage import SERVER
 from benchmarks.workload import Workload
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAMS, TOKENS = 10, 20
+ROWS_OF_A_REPLY = 4
+"""Conversation, question, answer, generation."""
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_a_small_run_leaves_its_files_and_no_stream_has_a_fault(tmp_path: Path) -> None:
+def small_run(results: Path, *names: str) -> tuple[Results, str]:
+    """What these cases leave behind, and what they print."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -35,13 +39,16 @@ def test_a_small_run_leaves_its_files_and_no_stream_has_a_fault(tmp_path: Path) 
         "BENCH_TOKENS": str(TOKENS),
         "BENCH_RATE": "100",
         "BENCH_RAMP": "0.1",
-        "BENCH_RESULTS": str(tmp_path),
+        "BENCH_RESULTS": str(results),
     }
-    command = [sys.executable, "-m", "benchmarks", "paced"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "benchmarks", *names]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
+    return msgspec.json.decode((results / "latest.json").read_bytes(), type=Results), done.stdout
 
-    results = msgspec.json.decode((tmp_path / "latest.json").read_bytes(), type=Results)
+
+def test_a_small_run_leaves_its_files_and_no_stream_has_a_fault(tmp_path: Path) -> None:
+    results, printed = small_run(tmp_path, "paced")
     assert [(each.case, each.server) for each in results.figures] == [("paced", "ours"), ("paced", "Starlette relay")]
     for each in results.figures:
         assert each.success == 1
@@ -53,11 +60,35 @@ def test_a_small_run_leaves_its_files_and_no_stream_has_a_fault(tmp_path: Path) 
     table = (tmp_path / "latest.md").read_text()
     assert results.machine["commit"] in table
     assert results.tables() in table
-    assert results.tables() in done.stdout
+    assert results.tables() in printed
 
     picture = ElementTree.fromstring((tmp_path / "latest.svg").read_text())
     assert picture.tag == f"{SVG}svg"
     assert {"ours", "Starlette relay"} <= {text.text for text in picture.iter(f"{SVG}text")}
+
+
+@pytest.mark.redis
+@pytest.mark.postgres
+def test_two_workers_serve_each_others_replies_and_every_part_is_told(tmp_path: Path) -> None:
+    results, _ = small_run(tmp_path, "redis-other", "redis-traffic")
+    (ours,) = results.figures
+    (run,) = ours.runs
+    assert (run.load.good, run.load.tokens, run.load.problems) == (STREAMS, STREAMS * TOKENS, {})
+    assert list(run.parts) == [SERVER, workers.OTHER_WORKER, workers.REDIS, workers.POSTGRESQL]
+    assert ours.cpu_us_per_token == pytest.approx(sum(run.parts.values()) - run.parts[workers.POSTGRESQL])
+    values = {each.name: each.value for each in results.quantities if each.case == "redis-traffic"}
+    assert values["Redis, in, a token"] > 0
+    assert values["Redis, out, a token"] > 0
+    assert values["PostgreSQL, rows written for a reply"] >= ROWS_OF_A_REPLY
+
+
+@pytest.mark.redis
+@pytest.mark.postgres
+def test_stops_at_the_other_worker_are_timed(tmp_path: Path) -> None:
+    results, printed = small_run(tmp_path, "stop")
+    assert f"{STREAMS} stops" in printed
+    values = {each.name: each.value for each in results.quantities}
+    assert 0 < values[f"{stop_delay.STOP}, p50"] <= values[stop_delay.STOP_P95] <= values[f"{stop_delay.STOP}, p99"]
 
 
 # What is judged
@@ -136,6 +167,21 @@ def test_a_stream_with_a_fault_is_a_fault_whoever_served_it() -> None:
 
 def test_a_case_that_could_not_be_measured_is_a_fault() -> None:
     assert judged(failures=("transactions: no counter",)).faults() == ["transactions: no counter"]
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    hundred = [float(number) for number in range(100, 0, -1)]
+    assert [stop_delay.percentile(hundred, part) for part in (0.5, 0.95, 0.99)] == [50, 95, 99]
+    assert stop_delay.percentile([7.0], 0.5) == stop_delay.percentile([7.0], 0.99) == 7
+
+
+def test_a_crowd_is_held_without_fault_and_in_time() -> None:
+    def crowd(streams: int, delay: float, good: int) -> Figures:
+        return msgspec.structs.replace(measured("workers", "ours", 30, good=good), streams=streams, delay_ms_p99=delay)
+
+    assert held_streams.held([crowd(1000, 120, 10), crowd(1500, 299, 10), crowd(2000, 301, 10)]) == 1500
+    assert held_streams.held([crowd(1000, 120, 10), crowd(1500, 200, 9)]) == 1000
+    assert held_streams.held([crowd(1000, 300, 10)]) == 0
 
 
 def test_every_limit_is_about_a_case_that_there_is() -> None:

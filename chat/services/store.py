@@ -29,6 +29,25 @@ _SAVE_MESSAGE = """
     )
 """
 
+# PostgreSQL takes all of them as arrays, in one statement each: a fifth of what it costs singly.
+_SAVE_MESSAGES = """
+    UPDATE chat_message SET text = chat_message.text || new.text, reasoning = chat_message.reasoning || new.reasoning,
+        status = new.status
+    FROM unnest(%s::uuid[], %s::integer[], %s::text[], %s::text[], %s::text[])
+        AS new(id, epoch, text, reasoning, status)
+    JOIN chat_generation ON chat_generation.id = new.id AND chat_generation.epoch = new.epoch
+        AND chat_generation.status IN ('queued', 'streaming', 'paused')
+    WHERE chat_message.id = chat_generation.message_id
+"""
+_SAVE_GENERATIONS = """
+    UPDATE chat_generation SET seq = new.seq, status = new.status, first_token_ms = new.first_token_ms,
+        heartbeat = %s, provider = new.provider, model = new.model
+    FROM unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::integer[], %s::text[], %s::text[])
+        AS new(id, epoch, seq, status, first_token_ms, provider, model)
+    WHERE chat_generation.id = new.id AND chat_generation.epoch = new.epoch
+        AND chat_generation.status IN ('queued', 'streaming', 'paused')
+"""
+
 _STILL_OURS = "id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')"
 _WHERE_THE_TEXT_GOES = ("message", "conversation", "text_offset", "reasoning_offset")
 
@@ -47,32 +66,32 @@ class DatabaseStore(Store):
 
     def _save(self, partials: Sequence[Partial]) -> None:
         connection = connections[self._database.alias]
-        key = Generation._meta.pk.get_db_prep_value
         now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
-        ids = [key(uuid.UUID(partial.generation), connection) for partial in partials]
         with connection.cursor() as cursor:
             # The messages first: their guard reads the generations.
+            if connection.vendor == "postgresql":
+                ids = [uuid.UUID(one.generation) for one in partials]
+                epochs = [one.epoch for one in partials]
+                statuses = [one.status.value for one in partials]
+                texts, reasonings = [one.text for one in partials], [one.reasoning for one in partials]
+                cursor.execute(_SAVE_MESSAGES, (ids, epochs, texts, reasonings, statuses))
+                seqs, first = [one.seq for one in partials], [one.first_token_ms for one in partials]
+                providers, models = [one.provider for one in partials], [one.model for one in partials]
+                cursor.execute(_SAVE_GENERATIONS, (now, ids, epochs, seqs, statuses, first, providers, models))
+                return
+            keys = [uuid.UUID(one.generation).hex for one in partials]
             cursor.executemany(
                 _SAVE_MESSAGE,
                 [
-                    (partial.text, partial.reasoning, partial.status.value, row, partial.epoch)
-                    for partial, row in zip(partials, ids, strict=True)
+                    (one.text, one.reasoning, one.status.value, key, one.epoch)
+                    for one, key in zip(partials, keys, strict=True)
                 ],
             )
             cursor.executemany(
                 _SAVE_GENERATION,
                 [
-                    (
-                        partial.seq,
-                        partial.status.value,
-                        partial.first_token_ms,
-                        now,
-                        partial.provider,
-                        partial.model,
-                        row,
-                        partial.epoch,
-                    )
-                    for partial, row in zip(partials, ids, strict=True)
+                    (one.seq, one.status.value, one.first_token_ms, now, one.provider, one.model, key, one.epoch)
+                    for one, key in zip(partials, keys, strict=True)
                 ],
             )
 
