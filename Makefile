@@ -5,6 +5,8 @@ PORT ?= 8000
 WORKERS ?= 1
 PY := .venv/bin/python
 PYTEST_ARGS ?=
+# Tests at once, each module in one process: more than there are cores, since most of them wait for something.
+PYTEST_PROCESSES ?= 3
 
 .PHONY: run serve test bench lint format setup setup-dev clean
 
@@ -34,7 +36,7 @@ serve: setup
 test: setup-dev
 	@scripts/install-test-tools
 	@scripts/test-javascript
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(PYTEST_PROCESSES) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 # BENCH_CASES="paced tls", or all; benchmarks/cases.py has them.
 bench: setup-dev

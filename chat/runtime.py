@@ -19,7 +19,6 @@ from chat.engine.engine import Engine, EngineSettings
 from chat.engine.log import EventLog
 from chat.engine.memory_log import MemoryLog
 from chat.engine.readers import Readers
-from chat.engine.redis_log import RedisLog
 from chat.journal import Journal
 from chat.metrics import Metrics
 from chat.observation import Lost, Observer, Observers, Sample
@@ -257,6 +256,8 @@ def _log(clock: Clock, may_speak: Callable[[], bool]) -> EventLog:
     }
     if not settings.REDIS_URL:
         return MemoryLog(**bounds)
+    from chat.engine.redis_log import RedisLog  # noqa: PLC0415 (without Redis, its client is not even loaded)
+
     return RedisLog(
         address.parse(settings.REDIS_URL),
         prefix=settings.CHAT_REDIS_PREFIX,

@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from chat.services.diagnosis.base import Finding, Level
-from chat.services.diagnosis.examine import diagnose
 from chat.services.diagnosis.level_words import word
 
 RIGHT = "chat.view_generation"
@@ -49,6 +48,8 @@ def _examine() -> list[Finding] | None:
     """None while somebody else has it done."""
     if not _examining.acquire(blocking=False):
         return None
+    from chat.services.diagnosis.examine import diagnose  # noqa: PLC0415 (it loads the clients of all that it looks at)
+
     try:
         return diagnose(getattr(settings, "CHAT_PUBLIC_URL", ""))
     finally:
