@@ -86,6 +86,10 @@ class Metrics(Observer):
         self._log_bytes = Gauge(
             "chat_log_bytes", "Memory that the events held take.", registry=registry, multiprocess_mode="livesum"
         )
+        self._log_open = Gauge(
+            "chat_log_open", "1, or 0 while the shared event log cannot be reached.",
+            registry=registry, multiprocess_mode="livemin",
+        )  # fmt: skip
         self._flush_interval = Gauge(
             "chat_flush_interval_seconds", "Between two flushes of what has come; longer under load.",
             registry=registry, multiprocess_mode="livemax",
@@ -181,6 +185,7 @@ class Metrics(Observer):
             self._connections.labels(transport).set(sample.connections.get(transport, 0))
         self._live.set(sample.generations)
         self._log_bytes.set(sample.log_bytes)
+        self._log_open.set(sample.log_open)
         self._flush_interval.set(sample.flush_interval)
         self._loop_lag.set(sample.loop_lag)
         self._writes_waiting.set(sample.writes_waiting)

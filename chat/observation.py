@@ -51,6 +51,7 @@ class Sample:
     connections: Mapping[str, int] = field(default_factory=dict)
     dropped: int = 0
     log_bytes: int = 0
+    log_open: bool = True
     flush_interval: float = 0.0
     loop_lag: float = 0.0
     transactions: int = 0

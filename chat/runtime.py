@@ -214,6 +214,7 @@ class Runtime:
             connections=self.readers.connections(),
             dropped=self.readers.dropped,
             log_bytes=self.log.held_bytes,
+            log_open=self.log.is_open,
             flush_interval=self._clock.interval,
             loop_lag=loop_lag,
             transactions=self.database.transactions,

@@ -180,6 +180,8 @@ MODEL = 'provider="one",model="first"'
         ("ChatManyStreams", streams(1000, 500), False),
         ("ChatServerAway", {'up{job="chat",instance="one"}': "0x60"}, True),
         ("ChatServerAway", {'up{job="chat",instance="one"}': "1x60"}, False),
+        ("ChatLogAway", {'chat_log_open{instance="one"}': "0x60"}, True),
+        ("ChatLogAway", {'chat_log_open{instance="one"}': "1x60"}, False),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.3x60"}, True),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.2x60"}, False),
         ("ChatReadersDropped", {"chat_readers_dropped_total": "0+2x60"}, True),

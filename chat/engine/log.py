@@ -12,7 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chat.engine.stream import Stream
+from chat.errors import LOG_AWAY, Unavailable
 from chat.events import Entry
+
+RETRY_SECONDS = 1
+"""What a client that is refused while the log is away is told to wait."""
 
 
 def _nobody() -> None:
@@ -39,8 +43,15 @@ class EventLog(ABC):
     async def open_connections(self) -> None:
         """Returns also where what it needs is not there yet."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether new generations can be logged."""
+        return True
+
     def check_open(self) -> None:
-        """Raises Unavailable while new generations cannot be logged."""
+        """Raises Unavailable while they cannot."""
+        if not self.is_open:
+            raise Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS)
 
     @abstractmethod
     def open(

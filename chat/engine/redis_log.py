@@ -17,7 +17,7 @@ from chat.engine.log import EventLog, Sealed
 from chat.engine.memory_log import MemoryLog
 from chat.engine.owned_stream import OwnedStream
 from chat.engine.redis_keys import FENCE, TERMINAL, Key, entry_id, parse_entry_id
-from chat.engine.redis_mirrors import RedisMirrors, log_unavailable
+from chat.engine.redis_mirrors import RedisMirrors
 from chat.engine.redis_writer import RedisWriter
 from chat.engine.stream import Stream
 from chat.events import Entry
@@ -80,9 +80,9 @@ class RedisLog(EventLog):
         await self._nodes.open()
         self._mirrors.open()
 
-    def check_open(self) -> None:
-        if not self._nodes.complete:
-            raise log_unavailable()
+    @property
+    def is_open(self) -> bool:
+        return self._nodes.complete
 
     # Writing
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from chat.engine.log import RETRY_SECONDS
 from chat.engine.redis_keys import TERMINAL, Key, bucket_of, parse_entry_id
 from chat.engine.stream import Stream
 from chat.errors import LOG_AWAY, Unavailable
@@ -27,8 +28,6 @@ UNREAD_SECONDS = 2.0
 
 EVENTS_AT_ONCE = 512
 """Of one stream in one answer: what one tick brings is a fraction of it."""
-
-RETRY_SECONDS = 1
 
 COMPLAINT_SECONDS = 10.0
 """Between two lines in the log about a Redis that refuses to answer."""
@@ -140,14 +139,14 @@ class RedisMirrors:
         """The replies of packed commands that concern one generation. Raises Unavailable."""
         link = self._nodes.link(self._key_of(generation).slot)
         if link is None:
-            raise log_unavailable()
+            raise Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS)
         try:
             return await link.call_all(b"".join(commands), len(commands))
         except LinkLost:
-            raise log_unavailable() from None
+            raise Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS) from None
         except ReplyError as error:
             self._distrust(error)
-            raise log_unavailable() from None
+            raise Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS) from None
 
     async def _load(self, generation: str) -> Mirror | None:
         """All that Redis has of it; once there is a mirror, what it needs for readers that are far behind."""
@@ -250,7 +249,3 @@ def _pack_read(mirrors: dict[bytes, Mirror]) -> bytes:
         position = mirror.position
         parts.append(b"$%d\r\n%b\r\n" % (len(position), position))
     return b"".join(parts)
-
-
-def log_unavailable() -> Unavailable:
-    return Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS)

@@ -57,7 +57,13 @@ class Stream:
 
     def append(self, event: str, data: bytes | bytearray) -> Entry:
         entry = Entry(self.first + len(self.entries), event, data)
-        self.publish([entry])
+        # As `publish`, for one: the path of every token.
+        self.entries.append(entry)
+        self.bytes += len(data)
+        if self.limit is not None and self.bytes > self.limit:
+            self._trim(self.limit)
+        for reader in self.readers:
+            reader.wake()
         return entry
 
     def publish(self, entries: list[Entry]) -> None:

@@ -22,6 +22,7 @@ async def readyz(request: HttpRequest) -> HttpResponse:
     """The process can take work: 200, else 503, and what was looked at."""
     current = runtime.current()
     checks = {"started": current.started, "draining": current.engine.draining, "database": False, "migrated": False}
+    checks["log"] = current.log.is_open
     try:
         checks["migrated"] = await current.database.read(_migrated)
         checks["database"] = True

@@ -31,6 +31,10 @@ LOOKS_APART_SECONDS = 2.5
 """Two looks further apart are a break."""
 
 
+LOOKS_APART_EVERYWHERE = 5
+"""At each so many looks, all live generations are looked at, for owners that have no row: there may be very many."""
+
+
 class Leases:
     """`clock`: seconds that pass for this worker, such as its loop's. `taken_for_dead` is called when others have said
     that this worker is."""
@@ -51,6 +55,7 @@ class Leases:
         self._looked: float | None = None
         self._looking_since = 0.0
         self._grace = FIRST_GRACE_SECONDS
+        self._looks = 0
         self._unknown_since: dict[str, float] = {}
 
     async def beat(self) -> None:
@@ -73,8 +78,9 @@ class Leases:
 
     async def dead(self) -> list[str]:
         """The owners of live generations whose workers have been silent for too long. About once a second."""
+        everywhere = self._looks % LOOKS_APART_EVERYWHERE == 0
         try:
-            owners, silence = await self._database.read(_look)
+            owners, silence = await self._database.read(_look, everywhere)
         except Exception:
             self._looked, self._grace = None, GRACE_SECONDS
             raise
@@ -84,13 +90,16 @@ class Leases:
         elif now - self._looked > LOOKS_APART_SECONDS:
             self._looking_since, self._grace = now, GRACE_SECONDS
         self._looked = now
-        # Without a row: of a version that has none, or one whose row has been cleared away.
-        unknown = owners - silence.keys() - {self._worker}
-        self._unknown_since = {owner: self._unknown_since.get(owner, now) for owner in unknown}
+        self._looks += 1
+        if everywhere:
+            # Without a row: of a version that has none, or one whose row has been cleared away.
+            unknown = owners - silence.keys() - {self._worker}
+            self._unknown_since = {owner: self._unknown_since.get(owner, now) for owner in unknown}
         if now - self._looking_since < self._grace:
             return []
         silent = {worker for worker, seconds in silence.items() if seconds >= LEASE_SECONDS and worker != self._worker}
-        silent |= {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
+        if everywhere:
+            silent |= {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
         if forgotten := silent - owners:
             await self._database.write_patiently(_forget, forgotten)
         return sorted(silent & owners)
@@ -112,9 +121,15 @@ def _forget(workers: set[str]) -> None:
     Worker.objects.filter(id__in=workers).delete()
 
 
-def _look() -> tuple[set[str], dict[str, float]]:
-    """Who owns live generations, and how long each worker has been silent, in seconds."""
-    owners = set(Generation.objects.live().order_by().values_list("owner", flat=True).distinct())
+def _look(everywhere: bool) -> tuple[set[str], dict[str, float]]:
+    """Who owns live generations, of the silent or of all; and how long each worker has been silent, in seconds."""
     age = ExpressionWrapper(Now() - F("heartbeat"), output_field=DurationField())
-    silence: dict[str, timedelta] = dict(Worker.objects.annotate(age=age).values_list("id", "age"))
-    return owners, {worker: seconds.total_seconds() for worker, seconds in silence.items()}
+    ages: dict[str, timedelta] = dict(Worker.objects.annotate(age=age).values_list("id", "age"))
+    silence = {worker: seconds.total_seconds() for worker, seconds in ages.items()}
+    live = Generation.objects.live()
+    if not everywhere:
+        silent = [worker for worker, seconds in silence.items() if seconds >= LEASE_SECONDS]
+        if not silent:
+            return set(), silence
+        live = live.filter(owner__in=silent)
+    return set(live.order_by().values_list("owner", flat=True).distinct()), silence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,6 +87,8 @@ class Reaper:
 
     async def _reap(self, whose: Q, running: Collection[str]) -> list[Lost]:
         ended: list[Lost] = []
+        if not await self._database.read(_candidates, whose, frozenset(running)):
+            return ended  # as nearly always: looking costs no transaction
         while taken := await self._database.write(_take, self._worker, whose, frozenset(running)):
             endings = await asyncio.gather(*(self._end(one) for one in taken), return_exceptions=True)
             ended += [one.lost for one, has_ended in zip(taken, endings, strict=True) if has_ended is True]
@@ -176,15 +179,20 @@ def _long_ago() -> datetime:
     return datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
 
 
+def _candidates(whose: Q, running: frozenset[str]) -> list[uuid.UUID]:
+    live = Generation.objects.live().filter(whose, log_version=LOG_VERSION).order_by("id")
+    if connections[live.db].vendor == "postgresql" and connections[live.db].in_atomic_block:
+        # Another worker's reaper takes others, instead of waiting for this one.
+        live = live.select_for_update(skip_locked=True, of=("self",))
+    rows = live.values_list("id", flat=True)[: AT_ONCE + len(running)]
+    return [id for id in rows if str(id) not in running][:AT_ONCE]
+
+
 def _take(worker: str, whose: Q, running: frozenset[str]) -> list[Taken]:
     """Some of them: no other worker takes the same, since their rows are locked, or on SQLite the whole database."""
-    candidates = Generation.objects.live().filter(whose, log_version=LOG_VERSION).order_by("id")
-    if connections[candidates.db].vendor == "postgresql":
-        # Another worker's reaper takes others, instead of waiting for this one.
-        candidates = candidates.select_for_update(skip_locked=True, of=("self",))
-    keys = [id for id in candidates.values_list("id", flat=True)[: AT_ONCE + len(running)] if str(id) not in running]
-    Generation.objects.filter(id__in=keys[:AT_ONCE]).update(owner=worker, epoch=F("epoch") + 1)
-    rows = Generation.objects.filter(id__in=keys[:AT_ONCE]).select_related("message", "user_message")
+    keys = _candidates(whose, running)
+    Generation.objects.filter(id__in=keys).update(owner=worker, epoch=F("epoch") + 1)
+    rows = Generation.objects.filter(id__in=keys).select_related("message", "user_message")
     return [_taken(generation) for generation in rows]
 
 

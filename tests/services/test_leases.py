@@ -15,7 +15,7 @@ from chat.errors import Unavailable
 from chat.models import Generation, Worker
 from chat.services import leases
 from chat.services.database import Database
-from chat.services.leases import GRACE_SECONDS, LEASE_SECONDS, Leases
+from chat.services.leases import GRACE_SECONDS, LEASE_SECONDS, LOOKS_APART_EVERYWHERE, Leases
 from tests.services.test_reaping import running
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,7 +81,7 @@ async def test_a_worker_without_a_row_has_its_time_too(make: Callable[[str], Lea
     while not await mine.dead():
         watch.now += 1
         seconds += 1
-    assert seconds == LEASE_SECONDS
+    assert LEASE_SECONDS <= seconds <= LEASE_SECONDS + LOOKS_APART_EVERYWHERE
 
 
 async def test_a_dead_worker_that_ran_nothing_is_forgotten_and_one_that_comes_back_is_known_again(
@@ -112,7 +112,7 @@ async def test_who_has_not_looked_or_could_not_gives_the_others_time(
     assert await mine.dead() == [], "it stood still itself"
     assert await look_for_long(mine, watch) == ["dying"]
 
-    def away() -> None:
+    def away(everywhere: bool) -> None:
         raise OperationalError
 
     with monkeypatch.context() as patched:

@@ -60,7 +60,9 @@ async def what_needs_no_redis(worker: ChatServer, client: httpx.AsyncClient, con
     credentials = {"username": "owner", "password": PASSWORD}
     async with asyncio.timeout(PATIENCE):
         assert (await client.get(f"{worker.url}/healthz")).status_code == 200
-        assert (await client.get(f"{worker.url}/readyz")).status_code == 200
+        ready = await client.get(f"{worker.url}/readyz")
+        assert (ready.status_code, ready.json()["checks"]["log"]) == (200, False)
+        assert "\nchat_log_open 0.0\n" in (await client.get(f"{worker.url}/metrics")).text
         assert (await client.post("/auth/token", json=credentials)).status_code == 200
         assert (await client.get("/conversations")).status_code == 200
         assert (await client.get(f"/conversations/{conversation}/messages")).status_code == 200
