@@ -1,11 +1,12 @@
 """Checks of the settings: an error refuses to start, a warning says what to look at. The ids are stable.
 
-E001 several workers                        E006 REDIS_URL is no address of a Redis
+E001 several workers without Redis          E006 REDIS_URL is no address of a Redis
 E002 SQLite while Redis is another machine  E007 a duration that is not positive
 E003 DEBUG with a public host               E008 a weak SECRET_KEY with a public host
 E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here, with a public host
 E005 a word that is none of its choices     W002 SQLite together with Redis
 E009 metrics that nobody could be shown     W003 a public host whose cookies may travel unencrypted
+E010 too few connections to the database
 """
 
 from __future__ import annotations
@@ -154,6 +155,17 @@ def check_durations(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMes
     ]
 
 
+def check_connections(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """Those that read and the one that writes keep theirs; a page needs another."""
+    needed = settings.CHAT_READ_THREADS + 2
+    if needed <= settings.DATABASE_CONNECTIONS:
+        return []
+    threads = settings.CHAT_READ_THREADS
+    words = f"CHAT_DATABASE_CONNECTIONS={settings.DATABASE_CONNECTIONS} is too few for {threads} threads that read."
+    hint = f"Set it to {needed} or more, or lower CHAT_READ_THREADS."
+    return [Error(words, hint=hint, id="chat.E010")]
+
+
 def check_sqlite(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     """Several workers of one machine may share an SQLite file, several machines may not."""
     if not settings.REDIS_URL or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
@@ -193,6 +205,7 @@ def check_cookies(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
 
 ALL = (
     check_workers,
+    check_connections,
     check_sqlite,
     check_debug,
     check_providers_file,

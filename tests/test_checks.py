@@ -62,6 +62,7 @@ def apply(settings: Settings, **values: Any) -> None:
         ("chat.E005", {"LOG_FORMAT": "colourful"}),
         ("chat.E006", {"REDIS_URL": "localhost:6379"}),
         ("chat.E007", {"CHAT_TICK_SECONDS": 0.0}),
+        ("chat.E010", {"DATABASE_CONNECTIONS": 5, "CHAT_READ_THREADS": 4}),
         ("chat.W001", {"SECRET_KEY_GENERATED": True, "ALLOWED_HOSTS": PUBLIC}),
         ("chat.W003", {"SESSION_COOKIE_SECURE": False, "ALLOWED_HOSTS": PUBLIC}),
     ],

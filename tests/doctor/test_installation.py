@@ -42,7 +42,12 @@ def test_a_postgresql_without_tables_and_with_too_few_connections_is_found(
     chat_server: ChatServer, tmp_path: Path
 ) -> None:
     with PostgresServer(tmp_path) as server:
-        environment = {**chat_server.environment, "DATABASE_URL": server.url, "CHAT_READ_THREADS": "300"}
+        environment = {
+            **chat_server.environment,
+            "DATABASE_URL": server.url,
+            "CHAT_READ_THREADS": "300",
+            "CHAT_DATABASE_CONNECTIONS": "310",
+        }
         done = run_doctor(environment, "--json")
     found = {finding["id"]: finding for finding in json.loads(done.stdout)}
     assert {"database.migrations", "database.connections", "clock"} <= set(found)

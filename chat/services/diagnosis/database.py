@@ -14,9 +14,6 @@ from chat.services.diagnosis.base import Finding, Level
 from chat.services.diagnosis.public_address import PublicAddress
 from chat.services.diagnosis.workers import workers
 
-PAGE_THREADS = 8
-"""Of one worker at once, for pages and the admin: as far as people click."""
-
 
 def look(address: PublicAddress | None) -> list[Finding]:
     if connection.vendor == "sqlite" and not _has_file():
@@ -64,15 +61,15 @@ def _sqlite() -> Iterator[Finding]:
 
 
 def _postgresql() -> Iterator[Finding]:
-    """Each worker writes through one connection, reads through some, and its pages have their own."""
+    """Each worker writes through one connection, reads through some, and its pages borrow others."""
     allowed = _number("max_connections") - _number("superuser_reserved_connections")
     certain = workers() * (settings.CHAT_READ_THREADS + 1)
-    most = certain + workers() * PAGE_THREADS
+    most = workers() * settings.DATABASE_CONNECTIONS
     if most <= allowed:
         return
     sentence = _("PostgreSQL allows %(allowed)d connections, and %(workers)d workers may need %(most)d.")
     values = {"allowed": allowed, "workers": workers(), "most": most}
-    remedy = _("Raise max_connections, or lower WORKERS or CHAT_READ_THREADS.")
+    remedy = _("Raise max_connections, or lower WORKERS or CHAT_DATABASE_CONNECTIONS.")
     level = Level.PROBLEM if certain > allowed else Level.WARNING
     yield Finding("database.connections", level, sentence % values, remedy)
 
