@@ -181,10 +181,11 @@ class Runtime:
         if not self.started:
             return
         await self._tasks.aclose()
-        await self.engine.aclose()
+        # First of all the reaper: what it took now would go with this worker.
         for task in self._housekeeping:
             task.cancel()
         await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        await self.engine.aclose()
         await self.channel.aclose()
         if self._leases is not None:
             with suppress(Exception):  # the others will see it
@@ -236,6 +237,8 @@ class Runtime:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _reap(self) -> None:
+        if self.engine.draining:
+            return  # others see to the dead
         if self._leases is None:
             self._mourn(await self._reaper.reap_silent(self.engine.running()))
         else:

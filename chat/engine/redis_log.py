@@ -100,6 +100,8 @@ class RedisLog(EventLog):
         # Nobody has written in this epoch: what Redis has of it is known.
         stream.link = self._nodes.link(key.slot)
         self._memory.keep(stream)
+        if after:
+            self._writer.stand_for(stream)
         return stream
 
     def append(self, stream: Stream, event: str, data: bytes | bytearray) -> Entry:
@@ -126,6 +128,10 @@ class RedisLog(EventLog):
         """While Redis was there, its readers have seen nothing that is not in Redis."""
         owned = cast(OwnedStream, stream)
         owned.pending, owned.link, owned.fenced = [], None, None
+        if owned.settled is not None:
+            owned.settled.set_result(None)
+            owned.settled = None
+        self._writer.forget(owned)
         self._memory.forget(owned)
         try:
             mirror = await self._mirrors.find(owned.generation, owned.last)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from chat.engine.log import RETRY_SECONDS
@@ -122,7 +123,7 @@ class RedisMirrors:
         if loading is None:
             loading = asyncio.get_running_loop().create_task(self._load(generation), name="redis-mirror")
             self._loading[generation] = loading
-            loading.add_done_callback(lambda _: self._loading.pop(generation, None))
+            loading.add_done_callback(partial(self._loaded, generation))
         return await asyncio.shield(loading)
 
     def quiet(self, now: float, seconds: float) -> list[Stream]:
@@ -148,6 +149,11 @@ class RedisMirrors:
             self._distrust(error)
             raise Unavailable(LOG_AWAY, retry_after=RETRY_SECONDS) from None
 
+    def _loaded(self, generation: str, task: asyncio.Task[Mirror | None]) -> None:
+        self._loading.pop(generation, None)
+        if not task.cancelled():
+            task.exception()  # who asked may have gone
+
     async def _load(self, generation: str) -> Mirror | None:
         """All that Redis has of it; once there is a mirror, what it needs for readers that are far behind."""
         key = self._key_of(generation)
@@ -162,7 +168,13 @@ class RedisMirrors:
                 return None
             mirror.first = first
             if not mirror.take(entries, now):
-                return None
+                # What stands for the older ones may reach over a gap.
+                covered = int(snapshot.partition(b" ")[0]) if snapshot is not None else 0
+                behind = [entry for entry in entries if parse_entry_id(entry[0])[1] > covered]
+                mirror = Mirror(generation, self._stream_bytes, key, now, self._single)
+                mirror.first = covered + 1
+                if not covered or not mirror.take(behind, now):
+                    return None
             self._mirrors[generation] = mirror
             self._wanted.set()
         if snapshot is not None and mirror.ended_at is None:

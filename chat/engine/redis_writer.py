@@ -14,7 +14,7 @@ from functools import partial
 
 from chat.engine.memory_log import MemoryLog
 from chat.engine.owned_stream import OwnedStream
-from chat.engine.redis_keys import TERMINAL, entry_id, parse_entry_id
+from chat.engine.redis_keys import FENCE, TERMINAL, entry_id, parse_entry_id
 from chat.redis.link import Link, Replies, ReplyError
 from chat.redis.nodes import WRONG_SERVER, Nodes
 from chat.redis.resp import pack, pack_append
@@ -34,6 +34,9 @@ pieces, and the loop goes on."""
 
 PAUSE_SECONDS = 1.0
 """A Redis that refuses what it is sent, because its memory is full, say, is asked again after so long."""
+
+MOVED_AWAY = frozenset({"MOVED", "ASK"})
+"""Codes of refusals of one key, as long as it is elsewhere; after others, what came later may have been taken."""
 
 OUT_OF_ORDER = "ERR The ID specified in XADD is equal or smaller"
 
@@ -60,6 +63,8 @@ class RedisWriter:
         self._may_speak = may_speak
         self._fenced = fenced
         self._planned: list[OwnedStream] = []
+        self._deferred: list[OwnedStream] = []
+        """What has more to say than one turn takes: when Redis has answered the next time."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._refused_at: float | None = None
         self._probe: OwnedStream | None = None
@@ -87,12 +92,13 @@ class RedisWriter:
                 self._synchronize(stream, link)
             else:
                 batch = batches.setdefault(link, _Batch())
-                if batch.bytes < LINK_WRITE_BYTES:
+                if batch.bytes < LINK_WRITE_BYTES and not link.is_behind:
                     self._pack(stream, batch)
-                else:
-                    self.plan(stream)
+                if stream.sent < stream.appended:
+                    self._deferred.append(stream)
         for link, batch in batches.items():
-            link.write(b"".join(batch.packed), len(batch.packed), partial(self._written, batch.shares))
+            if batch.packed:  # else all was there already, and no reply would come
+                link.write(b"".join(batch.packed), len(batch.packed), partial(self._written, batch.shares))
 
     def _is_refused(self, stream: OwnedStream) -> bool:
         """While Redis takes nothing, one stream tries again once in a while, for all."""
@@ -116,9 +122,7 @@ class RedisWriter:
             size += len(entry.data)
             if size > STREAM_WRITE_BYTES:
                 break
-        if stream.sent < stream.appended:
-            self.plan(stream)
-        elif terminal:
+        if terminal and stream.sent == stream.appended:
             packed += [pack("EXPIRE", key, self._ended_seconds) for key in (stream.key.stream, stream.key.snapshot)]
         batch.bytes += size
         batch.shares.append((stream, stream.sent, len(packed) - before))
@@ -126,6 +130,9 @@ class RedisWriter:
     def _written(self, shares: list[_Share], replies: Replies | None) -> None:
         if replies is None:
             return  # `lost` has seen to it
+        deferred, self._deferred = self._deferred, []
+        for stream in deferred:
+            self.plan(stream)
         at, end = 0, 0
         for stream, up_to, count in shares:
             at, end = end, end + count
@@ -165,6 +172,13 @@ class RedisWriter:
         ]
         self._write_aside(stream, link, commands)
 
+    def stand_for(self, stream: OwnedStream) -> None:
+        """Of a stream that goes on with what older epochs have written, which it does not hold itself."""
+        if stream.link is not None and stream.snapshot is not None:
+            snapshot = stream.snapshot(stream.last)
+            value = b"%d " % snapshot.seq + snapshot.data
+            self._write_aside(stream, stream.link, [pack("SET", stream.key.snapshot, value, "EX", LIVE_SECONDS)])
+
     def _write_aside(self, stream: OwnedStream, link: Link, commands: list[bytes]) -> None:
         link.write(b"".join(commands), len(commands), partial(self._written, [(stream, 0, len(commands))]))
 
@@ -177,6 +191,7 @@ class RedisWriter:
     def lost(self, link: Link, streams: Iterable[OwnedStream]) -> None:
         """Its server has gone: who reads here goes on from memory."""
         self._refused_at = self._probe = None
+        self._deferred = []
         for stream in streams:
             if link in (stream.link, stream.syncing):
                 stream.link = stream.syncing = None
@@ -185,10 +200,14 @@ class RedisWriter:
     def sweep(self, streams: Iterable[OwnedStream], now: float) -> None:
         """Renews what lives, and tries again what was refused; called about once a second."""
         for stream in streams:
-            if stream.link is None:
-                if stream.pending or not stream.complete:
-                    self.plan(stream)
-            elif not stream.ending and stream.last and now - stream.renewed_at > LIVE_SECONDS / 4:
+            if stream.sent < stream.appended or (stream.link is None and not stream.complete):
+                self.plan(stream)
+            elif (
+                stream.link is not None
+                and not stream.ending
+                and stream.last
+                and now - stream.renewed_at > LIVE_SECONDS / 4
+            ):
                 stream.renewed_at = now
                 keys = (stream.key.stream, stream.key.snapshot)
                 self._write_aside(stream, stream.link, [pack("EXPIRE", key, LIVE_SECONDS) for key in keys])
@@ -200,6 +219,7 @@ class RedisWriter:
                 self._synchronize(stream, link)  # which tells a later epoch from a repetition
             return
         if error.code in WRONG_SERVER:
+            stream.suspect = error.code not in MOVED_AWAY
             self._nodes.distrust()
         else:
             # Of what was sent at once, some may have been taken and some not.
@@ -208,6 +228,11 @@ class RedisWriter:
                 logger.error("Redis does not take events: %s", error.code)
             self._refused_at, self._probe = asyncio.get_running_loop().time(), None
         self._speak_alone(stream)
+
+    def forget(self, stream: OwnedStream) -> None:
+        """It says nothing more: another one tries for all."""
+        if stream is self._probe:
+            self._probe = None
 
     # Finding out what Redis has
 
@@ -236,12 +261,16 @@ class RedisWriter:
             return
         epoch, seq = parse_entry_id(reply[0][0]) if reply else (0, 0)
         if epoch > stream.epoch:
+            self.forget(stream)
             self._fenced(stream)
             return
         stream.link = link
         if stream.suspect:
+            # Written anew from the beginning, the fence of its own epoch first.
             stream.suspect, epoch, seq = False, 0, 0
-            self._write_aside(stream, link, [pack("DEL", stream.key.stream)])
+            fence = pack("XADD", stream.key.stream, entry_id(stream.epoch, 0), FENCE, "")
+            expire = pack("EXPIRE", stream.key.stream, LIVE_SECONDS)
+            self._write_aside(stream, link, [pack("DEL", stream.key.stream), fence, expire])
         if epoch == stream.epoch and seq == 0:  # its own fence
             stream.sent = stream.first - 1
         else:

@@ -135,7 +135,7 @@ class OpenAIChat(Provider):
         for name in ("temperature", "top_p", "max_tokens"):
             if (value := getattr(request.params, name)) is not None:
                 body[name] = value
-        if request.turns[-1].role == "assistant":
+        if request.turns and request.turns[-1].role == "assistant":
             self._ask_to_go_on(body)
         if request.user:
             body["user"] = request.user

@@ -79,6 +79,7 @@ class Link(asyncio.Protocol):
         """`replied` gets the replies of these `count` packed commands, errors as ReplyError values among them; or None
         when the connection ends first. It is called in the event loop, never from within `write`."""
         assert self._transport is not None, "it is open"
+        assert count, "a reply is what ends a batch"
         self._batches.append(_Batch(count, replied))
         self._transport.write(commands)
         if self._transport.get_write_buffer_size() > BACKLOG_BYTES:
@@ -106,6 +107,11 @@ class Link(asyncio.Protocol):
         if replies is None:
             raise LinkLost
         return replies
+
+    @property
+    def is_behind(self) -> bool:
+        """The system has not taken what it was given: more can wait."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > BACKLOG_BYTES // 4
 
     def check(self) -> None:
         """Ends it where the server has owed a reply for too long; called about every quarter of a second."""

@@ -68,21 +68,26 @@ class Commands:
 
     async def _obey(self, generation: str, command: Command) -> None:
         try:
-            await self.obey(generation, command)
+            await self._act(generation, command)
+            if command != "stop":  # whose generation has ended
+                await self._database.write(_obeyed, uuid.UUID(generation), command)
         finally:
             self._obeying.discard(generation)
 
     async def obey(self, generation: str, command: Command) -> None:
-        """Of a generation of this worker: what was wanted of it before is wanted no more."""
+        """Of a generation of this worker, by somebody here: what was wanted of it before is wanted no more."""
+        if command != "stop":
+            await self._database.write(_overruled, uuid.UUID(generation))
+        await self._act(generation, command)
+
+    async def _act(self, generation: str, command: Command) -> None:
         match command:
             case "stop":
                 await self._engine.stop(generation)
-                return  # it has ended
             case "pause":
                 await self._engine.pause(generation)
             case "resume":
                 await self._engine.resume(generation)
-        await self._database.write(_obeyed, uuid.UUID(generation))
 
 
 def _want(generation: uuid.UUID, command: Command) -> str | None:
@@ -97,5 +102,10 @@ def _wanted_of(worker: str) -> list[tuple[uuid.UUID, Command]]:
     return list(wanted.values_list("id", "wanted"))  # type: ignore[arg-type]
 
 
-def _obeyed(generation: uuid.UUID) -> None:
+def _obeyed(generation: uuid.UUID, command: Command) -> None:
+    """A later word stays."""
+    Generation.objects.filter(id=generation, wanted=command).update(wanted="")
+
+
+def _overruled(generation: uuid.UUID) -> None:
     Generation.objects.filter(id=generation).exclude(wanted__in=("", "stop")).update(wanted="")

@@ -166,7 +166,7 @@ class Database:
                 logger.exception("a connection to the database cannot be closed")
 
     def _commit(self, group: list[Call], again: bool = True) -> None:
-        done = False
+        done, before = False, connections[self.alias].connection
         try:
             with transaction.atomic(using=self.alias):
                 for write in group:
@@ -175,7 +175,7 @@ class Database:
             self.transactions += 1
             self.writes += len(group)
         except Exception as error:  # whatever went wrong belongs to a caller
-            lost = isinstance(error, AWAY) and self._is_lost()
+            lost = isinstance(error, AWAY) and self._is_lost(before)
             self._tidy()
             if lost and again and not done:
                 # The database has been restarted since the last write, and nothing of this one is committed.
@@ -188,9 +188,10 @@ class Database:
                 for write in group:
                     self._commit([write], again)
 
-    def _is_lost(self) -> bool:
+    def _is_lost(self, before: Any) -> bool:
+        """The driver's connection, which a transaction that ends badly may have replaced already."""
         connection = connections[self.alias]
-        return connection.connection is not None and not connection.is_usable()
+        return before is not None and (connection.connection is not before or not connection.is_usable())
 
 
 async def _result(write: Call) -> Any:

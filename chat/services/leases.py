@@ -98,11 +98,10 @@ class Leases:
         if now - self._looking_since < self._grace:
             return []
         silent = {worker for worker, seconds in silence.items() if seconds >= LEASE_SECONDS and worker != self._worker}
-        if everywhere:
-            silent |= {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
         if forgotten := silent - owners:
             await self._database.write_patiently(_forget, forgotten)
-        return sorted(silent & owners)
+        unknown = {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
+        return sorted((silent & owners) | unknown)
 
 
 def _beat(worker: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from django.db import connections
 from django.db.models import F, Q
-from django.utils.translation import gettext, override
 
 from chat.engine.generation import CHARACTERS_PER_TOKEN, Outcome
 from chat.engine.log import EventLog, Sealed
@@ -23,6 +22,7 @@ from chat.events import LOG_VERSION, Entry, FinishReason, SnapshotData, Status, 
 from chat.models import Generation
 from chat.observation import Lost
 from chat.services.database import Database
+from chat.services.failure_words import words
 from chat.services.records import generation_texts
 
 logger = logging.getLogger(__name__)
@@ -89,18 +89,19 @@ class Reaper:
         ended: list[Lost] = []
         if not await self._database.read(_candidates, whose, frozenset(running)):
             return ended  # as nearly always: looking costs no transaction
-        while taken := await self._database.write(_take, self._worker, whose, frozenset(running)):
+        seen_to = set(running)
+        while taken := await self._database.write(_take, self._worker, whose, frozenset(seen_to)):
             endings = await asyncio.gather(*(self._end(one) for one in taken), return_exceptions=True)
-            ended += [one.lost for one, has_ended in zip(taken, endings, strict=True) if has_ended is True]
-            for error in endings:
-                if isinstance(error, Exception):
-                    logger.error("a lost generation was not ended", exc_info=error)
-            if len(taken) < AT_ONCE or any(has_ended is not True for has_ended in endings):
-                break  # what could not be ended is tried again when it has been silent for a while
+            for one, ending in zip(taken, endings, strict=True):
+                seen_to.add(one.generation)
+                if ending is True:
+                    ended.append(one.lost)
+                elif isinstance(ending, Exception):
+                    logger.error("a lost generation was not ended", exc_info=ending)
         return ended
 
     async def _end(self, taken: Taken) -> bool:
-        """False when it must be tried again: it stays this worker's, which does not run it."""
+        """False when this worker goes on with it, or must try again: it stays its own, which it does not run."""
         try:
             sealed = await self._log.seal(taken.generation, taken.epoch)
         except Unavailable:
@@ -114,7 +115,7 @@ class Reaper:
             taken.epoch,
             _last_seq(taken, sealed if whole else None),
             _outcome(taken, text, reasoning),
-            _words(taken.language),
+            words(GenerationFailed(ErrorCode.INTERRUPTED), taken.language),
             datetime.now(UTC),
             taken.lost.provider,
             taken.lost.model,
@@ -165,11 +166,6 @@ def _outcome(taken: Taken, text: str, reasoning: str) -> Outcome:
         first_token_ms=taken.first_token_ms,
         duration_ms=taken.duration_ms,
     )
-
-
-def _words(language: str) -> str:
-    with override(language or "en"):
-        return gettext(GenerationFailed(ErrorCode.INTERRUPTED).message)
 
 
 # In the database's threads

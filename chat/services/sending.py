@@ -11,12 +11,11 @@ from typing import Any
 
 from django.db import IntegrityError
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 
 from chat.engine.clock import StreamPace
 from chat.engine.engine import Engine
 from chat.engine.job import Job, Source
-from chat.errors import Conflict, GenerationFailed
+from chat.errors import Conflict
 from chat.events import StartData
 from chat.models import Conversation, Generation
 from chat.models.message import Role
@@ -34,6 +33,7 @@ from chat.services.acceptance import (
     known_request,
 )
 from chat.services.database import Database
+from chat.services.failure_words import words
 from chat.services.limits import Limits
 from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
@@ -204,6 +204,8 @@ class Sending:
             latest.provider if latest else None, latest.model if latest else None, conversation
         )
         branch = await self._database.read(prompts.branch, conversation, message.id, self._context_chars)
+        if not branch.turns:
+            raise Conflict(_("This answer is too long to be continued."))
         return await self._start(
             author,
             lambda answerer: self._database.write(accept_continuation, author.user, message.id, answerer, key),
@@ -295,12 +297,6 @@ class Sending:
             self._accepting[user] -= 1
             if not self._accepting[user]:
                 del self._accepting[user]
-
-
-def words(failure: GenerationFailed, language: str) -> str:
-    """What a person reads, in their language."""
-    with override(language or "en"):
-        return _(failure.message)
 
 
 def _place(user: uuid.UUID, conversation_id: str | None, parent: str | None) -> tuple[Conversation, uuid.UUID | None]:

@@ -20,8 +20,8 @@ from chat.providers.resilience import RecoveringSource
 from chat.services import prompts
 from chat.services.acceptance import start_of
 from chat.services.database import Database
+from chat.services.failure_words import words
 from chat.services.reaping import Taken
-from chat.services.sending import words
 from chat.services.store import after_prefix
 
 TAKEOVERS_MOST = 3
@@ -56,8 +56,11 @@ class Takeover:
         if model is None:
             return False
         unfinished = await self._database.write(_store, taken, sealed, self._context_chars)
-        if unfinished is not None:
-            self._engine.start(self._job(unfinished, provider, model, taken, sealed))
+        if unfinished is None:
+            return True  # yet another worker has it
+        if not unfinished.turns or unfinished.turns[-1].role != "assistant":
+            return False  # too long to be handed back with its question
+        self._engine.start(self._job(unfinished, provider, model, taken, sealed))
         return True
 
     def _is_possible(self, provider: Provider, taken: Taken, sealed: Sealed) -> bool:

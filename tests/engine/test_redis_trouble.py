@@ -206,3 +206,56 @@ async def test_without_a_lease_nothing_is_said_that_redis_does_not_have(tmp_path
         await until(lambda: reply.stream.last == 2)
         sweeping.cancel()
         await log.aclose()
+
+
+async def test_a_reply_with_nothing_to_say_does_not_disturb_the_others(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, appendonly=True) as server:
+        mine, other = (RedisLog(parse(server.url), interval=lambda: TICK) for _ in range(2))
+        for log in (mine, other):
+            await log.open_connections()
+        idle, talking = Reply(mine), Reply(mine)
+        idle.say("and then silence")
+        talking.say("before ")
+        for reply in (idle, talking):
+            await mine.settled(reply.stream)
+        await asyncio.to_thread(server.restart)
+        await until(lambda: is_open(mine) and is_open(other))
+        client = Client(other, idle.name)
+        await until(lambda: client.text == "and then silence")
+        talking.say("after")
+        await asyncio.wait_for(mine.settled(talking.stream), 5)
+        idle.end()
+        await client.check(idle)
+        for log in (mine, other):
+            await log.aclose()
+
+
+async def test_who_tried_for_all_may_go(tmp_path: Path) -> None:
+    """Redis takes nothing; the one that is to try again is taken by another worker meanwhile."""
+    with RedisServer(tmp_path) as server:
+        mine, other = (RedisLog(parse(server.url), interval=lambda: TICK) for _ in range(2))
+        for log in (mine, other):
+            await log.open_connections()
+        sweeping = asyncio.create_task(sweep([mine, other]))
+        replies = [Reply(mine) for _ in range(3)]
+        for reply in replies:
+            reply.say("before ")
+            await mine.settled(reply.stream)
+        assert await other.seal(replies[0].name, 2) is not None
+        with server.client() as client:
+            client.config_set("maxmemory", 1)
+            for reply in replies:
+                reply.say("refused ")
+            await asyncio.sleep(0.2)
+            replies[1].end()
+            for _second in range(15):
+                replies[0].say("again ")
+                await asyncio.sleep(0.1)
+            client.config_set("maxmemory", 0)
+        replies[2].say("after")
+        replies[2].end()
+        for reply in replies[1:]:
+            await Client(other, reply.name).check(reply)
+        sweeping.cancel()
+        for log in (mine, other):
+            await log.aclose()

@@ -62,6 +62,7 @@ async def what_needs_no_redis(worker: ChatServer, client: httpx.AsyncClient, con
         assert (await client.get(f"{worker.url}/healthz")).status_code == 200
         ready = await client.get(f"{worker.url}/readyz")
         assert (ready.status_code, ready.json()["checks"]["log"]) == (200, False)
+        await asyncio.sleep(1.5)  # sampled once a second
         assert "\nchat_log_open 0.0\n" in (await client.get(f"{worker.url}/metrics")).text
         assert (await client.post("/auth/token", json=credentials)).status_code == 200
         assert (await client.get("/conversations")).status_code == 200
