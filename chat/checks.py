@@ -1,7 +1,7 @@
 """Checks of the settings: an error refuses to start, a warning says what to look at. The ids are stable.
 
 E001 several workers without Redis          E006 REDIS_URL is no address of a Redis
-E002 SQLite while Redis is another machine  E007 a duration that is not positive
+E002 SQLite while Redis is another machine  E007 a number that is not positive
 E003 DEBUG with a public host               E008 a weak SECRET_KEY with a public host
 E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here, with a public host
 E005 a word that is none of its choices     W002 SQLite together with Redis
@@ -30,6 +30,7 @@ SECRET_KEY_VARIETY = 5
 LOCAL_NAMES = frozenset({"localhost", "testserver"})
 """`testserver`: Django's own, in tests."""
 POSITIVE = (
+    "WORKERS",
     "CHAT_TICK_SECONDS",
     "CHAT_TICK_STRETCHED_SECONDS",
     "CHAT_SAVE_SECONDS",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import secrets
+import warnings
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -64,6 +67,18 @@ def rate(name: str, default: str) -> str | None:
     if not _RATE.fullmatch(value):
         raise ImproperlyConfigured(f"{name}={value!r}: give a rate such as 30/m, or `off` to lift the limit.")
     return value
+
+
+def database_address(default: str) -> dict[str, Any]:
+    """DATABASE_URL, as Django has it."""
+    database: dict[str, Any] = {}
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")  # they would show it
+        database = env.db("DATABASE_URL", default=default)
+    if database.get("ENGINE") not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
+        # Its value may hold a password: it is not shown.
+        raise ImproperlyConfigured("DATABASE_URL: give an address such as postgres://user:password@host/name.")
+    return database
 
 
 def secret_key() -> tuple[str, bool]:

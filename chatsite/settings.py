@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat import logs
 from chatsite.channel_hosts import channel_hosts
-from chatsite.env import BASE_DIR, VAR_DIR, env, number, rate, seconds, secret_key, size
+from chatsite.env import BASE_DIR, VAR_DIR, database_address, env, number, rate, seconds, secret_key, size
 
 # The process
 
@@ -78,9 +78,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 VAR_DIR.mkdir(exist_ok=True)
 DATABASE_CONNECTIONS = env.int("CHAT_DATABASE_CONNECTIONS", default=20)  # of one process to PostgreSQL, at most
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'chat.sqlite3'}")
-}
+DATABASES: dict[str, dict[str, Any]] = {"default": database_address(f"sqlite:///{VAR_DIR / 'chat.sqlite3'}")}
 
 
 def with_connection_options(database: dict[str, Any]) -> dict[str, Any]:
@@ -95,8 +93,9 @@ def with_connection_options(database: dict[str, Any]) -> dict[str, Any]:
     elif database["ENGINE"] == "django.db.backends.postgresql":
         # Who waits for a database that is away gives up soon, and tries anew: the pool itself would wait ever longer.
         pool = {"min_size": 0, "max_size": DATABASE_CONNECTIONS, "timeout": 2, "reconnect_timeout": 1, "name": "chat"}
-        database["OPTIONS"] = {"pool": pool, **database.get("OPTIONS", {})}
-        database["CONN_HEALTH_CHECKS"] = True
+        if env.str("CHAT_DATABASE_POOL", default="on") == "on":  # manage.py turns it off for its commands
+            database["OPTIONS"] = {"pool": pool, **database.get("OPTIONS", {})}
+            database["CONN_HEALTH_CHECKS"] = True
     database["CONN_MAX_AGE"] = 0
     return database
 

@@ -47,6 +47,7 @@ class Nodes:
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._sentinel: Sentinel | None = None
+        self._missed = False
         self.complete = False
         """Every server that is needed is connected to."""
 
@@ -98,8 +99,9 @@ class Nodes:
             try:
                 await self._connect()
             except _Failed as error:
-                if delay == RETRY_SECONDS:
-                    logger.warning("Redis cannot be reached: %s", type(error).__name__)
+                if not self._missed:
+                    self._missed = True
+                    logger.warning("Redis cannot be reached: %r, %s", self._address, type(error).__name__)
                 delay = min(delay * 2, RETRY_SECONDS_MOST)
             except Exception:
                 logger.exception("Redis cannot be looked up")
@@ -118,6 +120,9 @@ class Nodes:
             if failure is not None:
                 raise failure
         self.complete = all(node in self._links for node in wanted)
+        if self.complete and self._missed:
+            self._missed = False
+            logger.warning("Redis can be reached again: %r", self._address)
 
     async def _link_to(self, node: Node) -> None:
         link = self._links.get(node) or await Link.open(self._address, node, self._link_lost, CONNECT_SECONDS)

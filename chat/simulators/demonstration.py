@@ -31,6 +31,7 @@ class Demonstration:
                 self._openai.url,
                 (model,),
                 secrets={"api_key": Secret("demonstration", self._api_key)},
+                options={"prefill": "prefix"},
             ),
             Declaration(
                 "demo-websocket",

@@ -65,7 +65,9 @@ class _ChatBody(msgspec.Struct):
 
     @property
     def question(self) -> str:
-        return self.messages[-1].text
+        """The user's last message: behind it, an unfinished answer may stand."""
+        asked = [message for message in self.messages if message.role == "user"]
+        return (asked or self.messages)[-1].text
 
     @property
     def said(self) -> str:

@@ -16,6 +16,8 @@ import { Place } from "./place.js";
 import { SidebarView } from "./sidebar_view.js";
 import { StatusLine } from "./status_line.js";
 
+const LOOK_MS = 10_000;
+
 export class ChatPage {
   #given;
   #pane;
@@ -65,6 +67,7 @@ export class ChatPage {
     addEventListener("online", () => this.#wake());
     addEventListener("focus", () => this.#wake());
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#wake());
+    setInterval(() => this.#look(), LOOK_MS);
     this.status.transport = this.transports.current.name;
     this.transports.open();
     this.#open(this.#given.conversation);
@@ -148,8 +151,20 @@ export class ChatPage {
     this.#sync();
   }
 
+  /** Over SSE no news come; and that a reply elsewhere has ended is none. */
+  #look() {
+    if (document.visibilityState !== "visible") return;
+    const unheard = this.transports.current.name === "sse";
+    if (unheard || this.list.items.some(({ running }) => running.length)) this.list.refreshSoon();
+    if (unheard) this.#sync();
+  }
+
   #sync() {
-    this.conversation.sync().catch(() => {}); // the next nudge or look makes up for it
+    const { conversation } = this;
+    conversation.sync().catch(({ status }) => {
+      // Deleted elsewhere. For anything else, the next nudge or look makes up.
+      if (status === 404 && conversation === this.conversation) this.leave();
+    });
   }
 
   #signIn() {

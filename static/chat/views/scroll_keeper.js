@@ -6,6 +6,7 @@ export class ScrollKeeper {
   #scroller;
   #onLeft;
   #isStuck = true;
+  #top = 0;
 
   /** `onLeft(left)`: whether the reader is away from the end. */
   constructor(scroller, content, onLeft) {
@@ -24,7 +25,10 @@ export class ScrollKeeper {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    this.#isStuck = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    // Not up is not away: the end may have moved on since this scroller's own jump.
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#isStuck = true;
+    else if (scrollTop < this.#top) this.#isStuck = false;
+    this.#top = scrollTop;
     this.#onLeft(!this.#isStuck);
   }
 
