@@ -112,6 +112,7 @@ class Runtime:
             engine=self.engine, database=self.database, tasks=self._tasks, commands=self.commands
         )
         self._reaper = Reaper(database=self.database, store=self.store, log=self.log, worker=self.worker)
+        self._reaper.is_closing = lambda: self.engine.draining
         self._demonstration = Demonstration()
         self._housekeeping: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()

@@ -124,6 +124,9 @@ class RedisWriter:
                 break
         if terminal and stream.sent == stream.appended:
             packed += [pack("EXPIRE", key, self._ended_seconds) for key in (stream.key.stream, stream.key.snapshot)]
+        if len(packed) == before:
+            self.forget(stream)  # it has nothing to try with
+            return
         batch.bytes += size
         batch.shares.append((stream, stream.sent, len(packed) - before))
 
@@ -219,7 +222,7 @@ class RedisWriter:
                 self._synchronize(stream, link)  # which tells a later epoch from a repetition
             return
         if error.code in WRONG_SERVER:
-            stream.suspect = error.code not in MOVED_AWAY
+            stream.suspect |= error.code not in MOVED_AWAY
             self._nodes.distrust()
         else:
             # Of what was sent at once, some may have been taken and some not.

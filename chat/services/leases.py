@@ -101,7 +101,7 @@ class Leases:
         if forgotten := silent - owners:
             await self._database.write_patiently(_forget, forgotten)
         unknown = {owner for owner, since in self._unknown_since.items() if now - since >= LEASE_SECONDS}
-        return sorted((silent & owners) | unknown)
+        return sorted((silent & owners) | (unknown - silence.keys()))
 
 
 def _beat(worker: str) -> bool:

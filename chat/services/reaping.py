@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -67,6 +67,7 @@ class Reaper:
 
     def __init__(self, *, database: Database, store: Store, log: EventLog, worker: str) -> None:
         self.successor: Successor | None = None
+        self.is_closing: Callable[[], bool] = lambda: False
         self._database = database
         self._store = store
         self._log = log
@@ -87,10 +88,15 @@ class Reaper:
 
     async def _reap(self, whose: Q, running: Collection[str]) -> list[Lost]:
         ended: list[Lost] = []
-        if not await self._database.read(_candidates, whose, frozenset(running)):
+        if not self._log.is_open or not await self._database.read(_candidates, whose, frozenset(running)):
             return ended  # as nearly always: looking costs no transaction
         seen_to = set(running)
-        while taken := await self._database.write(_take, self._worker, whose, frozenset(seen_to)):
+        # While the log is away nothing can be sealed: each attempt would cost an epoch, and those are counted.
+        while (
+            self._log.is_open
+            and not self.is_closing()
+            and (taken := await self._database.write(_take, self._worker, whose, frozenset(seen_to)))
+        ):
             endings = await asyncio.gather(*(self._end(one) for one in taken), return_exceptions=True)
             for one, ending in zip(taken, endings, strict=True):
                 seen_to.add(one.generation)

@@ -18,6 +18,7 @@ export class OpenConversation {
   #replies;
   #syncing = null;
   #syncWanted = false;
+  #proceeded = 0; // how often an answer was asked to go on
   #closed = false;
 
   /** `on.change()`: messages came or went. `on.reply(message)`: one has grown or ended. `on.named(id)`: it exists now. */
@@ -124,6 +125,7 @@ export class OpenConversation {
   /** The same answer goes on. Raises ApiError. */
   async proceed(message) {
     const start = await this.#api.proceed(message.id, randomKey());
+    this.#proceeded += 1; // what is being fetched is older
     const { text, reasoning, images } = message;
     message.update({ ...message, generation: start.generation, text, reasoning, images, status: "queued" });
     this.#replies.follow(message, { start, base: text, baseReasoning: reasoning });
@@ -151,10 +153,15 @@ export class OpenConversation {
   // Internal
 
   async #fetch() {
+    const proceeded = this.#proceeded;
     let cursor = null;
     for (let page = 0; page < PAGES; page++) {
       const { items, next } = await this.#api.messages(this.id, cursor, PAGE);
       if (this.#closed) return;
+      if (proceeded !== this.#proceeded) {
+        this.#syncWanted = true;
+        return;
+      }
       this.thread.merge(items);
       cursor = next;
       if (!cursor) break;
