@@ -157,7 +157,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, certifica
                         await detour.cut()
                         await detour.mend()
                 assert not busy.done() or busy.result()
-                await asyncio.sleep(2.5)
+                await asyncio.sleep(4)
             chaos.enough = True
             await busy
             await chaos.stop_all()
