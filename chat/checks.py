@@ -22,6 +22,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from chat.providers.providers_file import ProvidersFileError
 from chat.providers.registry import Registry
 from chat.redis import address
+from chat.worker_count import workers
 
 SECRET_KEY_CHARS = 32
 """The tokens are signed by HMAC-SHA256: a shorter key is weaker than the signature."""
@@ -56,13 +57,11 @@ def public_hosts() -> list[str]:
 
 
 def check_workers(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
-    concurrency = os.environ.get("WEB_CONCURRENCY", "")  # what uvicorn and others take for a number of workers
-    workers = max(settings.WORKERS, int(concurrency) if concurrency.isdecimal() else 1)
-    if workers <= 1 or settings.REDIS_URL:
+    if workers() <= 1 or settings.REDIS_URL:
         return []
     return [
         Error(
-            f"{workers} workers cannot share their event logs, which are in the memory of each.",
+            f"{workers()} workers cannot share their event logs, which are in the memory of each.",
             hint="Set REDIS_URL, or serve with WORKERS=1: one worker carries many readers.",
             id="chat.E001",
         )

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from tests.chat_server import free_port
+from tests.runner import Runner
 
 SYSTEM_USER = "postgres"
 """Who runs it where the tests run as root, which PostgreSQL refuses."""
@@ -40,7 +41,7 @@ def programs() -> Path:
     raise AssertionError("PostgreSQL is absent: scripts/install-test-tools installs Debian's package `postgresql`")
 
 
-class PostgresServer:
+class PostgresServer(Runner):
     """`directory` holds its log; its data are where its system user may go, and gone with `close`.
 
     A commit is as durable as in production. `with` starts and ends it, also when a test or the start itself fails. The
@@ -94,17 +95,6 @@ class PostgresServer:
             self.kill()
             shutil.rmtree(self._data)
             self._data = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def create_database(self, name: str) -> str:
         """An empty database; its address."""

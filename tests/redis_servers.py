@@ -13,10 +13,9 @@ import shutil
 import socket
 import subprocess
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from tests.chat_server import ROOT
+from tests.runner import Runner
 
 PATIENCE = 60.0
 """Seconds until a wait is given up."""
@@ -65,27 +65,6 @@ def until(condition: Callable[[], object], log: Callable[[], str]) -> None:
                 return
         assert time.monotonic() < deadline, log()
         time.sleep(0.05)
-
-
-class Runner(ABC):
-    """What `with` starts, by `start` until it serves, and kills, by `close`."""
-
-    @abstractmethod
-    def start(self) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 class RedisServer(Runner):

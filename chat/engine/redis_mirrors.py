@@ -133,9 +133,6 @@ class RedisMirrors:
             if mirror.readers and mirror.ended_at is None and now - mirror.news_at > seconds
         ]
 
-    def forget(self, generation: str) -> None:
-        self._mirrors.pop(generation, None)
-
     async def ask(self, generation: str, *commands: bytes) -> list[Any]:
         """The replies of packed commands that concern one generation. Raises Unavailable."""
         link = self._nodes.link(self._key_of(generation).slot)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from django.db import connections
@@ -16,9 +17,9 @@ from django.db.models import F, Q
 from chat.engine.generation import CHARACTERS_PER_TOKEN, Outcome
 from chat.engine.log import EventLog, Sealed
 from chat.engine.store import Ending, Store
-from chat.engine.terminal import terminal_event
+from chat.engine.terminal import snapshot_of, terminal_event
 from chat.errors import ErrorCode, GenerationFailed, Unavailable
-from chat.events import LOG_VERSION, Entry, FinishReason, SnapshotData, Status, Usage, encode
+from chat.events import LOG_VERSION, FinishReason, Status, Usage
 from chat.models import Generation
 from chat.observation import Lost
 from chat.services.database import Database
@@ -139,11 +140,7 @@ class Reaper:
 
     def _tell(self, ending: Ending, last: int) -> None:
         outcome = ending.outcome
-
-        def snapshot(seq: int) -> Entry:
-            return Entry(seq, "snapshot", encode(SnapshotData(outcome.text, outcome.reasoning, outcome.status.value)))
-
-        stream = self._log.open(ending.generation, snapshot, epoch=ending.epoch, after=last)
+        stream = self._log.open(ending.generation, partial(snapshot_of, outcome), epoch=ending.epoch, after=last)
         self._log.append(stream, *terminal_event(outcome, ending.error_words, ending.finished_at))
         self._log.end(stream)
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from chat.services.diagnosis.base import Finding, Level
 from chat.services.diagnosis.public_address import PublicAddress
-from chat.services.diagnosis.workers import workers
+from chat.worker_count import workers
 
 
 def look(address: PublicAddress | None) -> list[Finding]:
