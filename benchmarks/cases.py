@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from benchmarks import (
     across_workers,
+    cancel_delay,
     held_streams,
     memory_cost,
     observability,
@@ -28,6 +29,7 @@ IDLE = Workload(500, Plan(20, 2), 2.0)
 HELD = Workload(500, Plan(1, 25, held_seconds=8), 2.0)
 EIGHT_SECONDS = Workload(100, Plan(200, 25), 2.0)
 STOPPED = Workload(200, stop_delay.PLAN, 0.0)
+CANCELLED = Workload(50, PACED.plan, 0.0)
 CROWDS = Workload(2000, Plan(400, 25), 8.0)
 
 GO_RELAY = Entrant(GO, "go")
@@ -74,6 +76,7 @@ _ALL = (
     Case("redis-other-default", PACED, (*_ours(), GO_RELAY), across_workers.readers_on_the_other),
     Case("redis-traffic", PACED, _ours(), redis_traffic.measure),
     Case("stop", STOPPED, _ours(), stop_delay.measure),
+    Case("cancel", CANCELLED, _ours(), cancel_delay.measure),
     Case("workers", CROWDS, _ours(), held_streams.readers_on_the_owner),
     Case("workers-across", CROWDS, _ours(), held_streams.readers_on_the_other),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from benchmarks import memory_cost, observability, ratios, start_cost, stop_delay, transactions, turns
+from benchmarks import cancel_delay, memory_cost, observability, ratios, start_cost, stop_delay, transactions, turns
 from benchmarks.case import Quantity
 
 
@@ -38,6 +38,7 @@ LIMITS = (
     Limit("redis-other", ratios.TO_GO, 2.5),
     Limit("redis-other-default", ratios.TO_GO, 2.5),
     Limit("stop", stop_delay.STOP_P95, 200.0),
+    Limit("cancel", cancel_delay.SLOWEST_P99, 100.0),
 )
 
 

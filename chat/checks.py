@@ -6,7 +6,7 @@ E003 DEBUG with a public host               E008 a weak SECRET_KEY with a public
 E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here, with a public host
 E005 a word that is none of its choices     W002 SQLite together with Redis
 E009 metrics that nobody could be shown     W003 a public host whose cookies may travel unencrypted
-E010 too few connections to the database
+E010 too few connections to the database    W004 a provider, or all of its fallbacks, cannot answer
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from chat.providers.providers_file import ProvidersFileError
 from chat.providers.registry import Registry
+from chat.providers.shortfalls import shortfalls
 from chat.redis import address
 from chat.worker_count import workers
 
@@ -100,11 +101,12 @@ def check_providers_file(app_configs: Any = None, **kwargs: Any) -> Sequence[Che
         return []
     try:
         # Built as the server will build it: a kind's own keys are checked too, and nothing is connected to.
-        Registry.from_file(path)
+        registry = Registry.from_file(path)
     except ProvidersFileError as error:
         hint = "CHAT_PROVIDERS_FILE names a TOML file; the README shows one."
         return [Error(str(error), hint=hint, id="chat.E004")]
-    return []
+    hint = "Put the missing keys where the providers file says that they are."
+    return [Warning(f"{one[0].upper()}{one[1:]}.", hint=hint, id="chat.W004") for one in shortfalls(registry)]
 
 
 def check_words(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:

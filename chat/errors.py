@@ -31,6 +31,19 @@ class ErrorCode(StrEnum):
     GENERATION_ERROR = "GENERATION_ERROR"
 
 
+class Cause(StrEnum):
+    """What an operator, or who chose the model, can do something about: `details["cause"]`, where it is known."""
+
+    KEY = "key"
+    QUOTA = "quota"
+    MODEL = "model"
+    ADDRESS = "address"
+    CLOCK = "clock"
+    CONTEXT = "context"
+    PARAMETERS = "parameters"
+    PICTURES = "pictures"
+
+
 RETRYABLE = frozenset(
     {
         ErrorCode.UPSTREAM_RATE_LIMITED,
@@ -43,6 +56,9 @@ RETRYABLE = frozenset(
     }
 )
 """Codes where the same send may well succeed later; a person is offered to try again."""
+
+WORTH_WAITING = frozenset({ErrorCode.UPSTREAM_RATE_LIMITED, ErrorCode.UPSTREAM_UNAVAILABLE})
+"""Codes of an upstream's own errors where a moment later the same request may well be answered."""
 
 WORDS: Mapping[ErrorCode, str] = {
     ErrorCode.UPSTREAM_AUTH: "The AI service did not accept this server's credentials. Please tell the operator.",

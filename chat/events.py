@@ -6,7 +6,7 @@ A provider's deltas are merged; an entry is numbered and encoded once, and trave
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -65,6 +65,25 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 ProviderEvent = Text | Reasoning | Usage | Finish
 
 
+class Note(msgspec.Struct, frozen=True, gc=False):
+    """What a reader should know about a reply beside its text; the data of a `note` event. By `note`, `details` are:
+
+    queued     {"position": int}          it waits for its turn at the upstream; 1 is the next, 0: its turn has come.
+                                          Passing: nowhere stored
+    trimmed    {"left_out": int}          so many of the oldest messages were not sent: more than the model takes
+    fallback   {"provider", "model", "upstream", "asked", "asked_model", "asked_upstream"}
+                                          who answers, and the three of who was asked first
+    cached     {"seconds": int}           the answer to the same question, given so many seconds ago
+    """
+
+    note: Literal["queued", "trimmed", "fallback", "cached"]
+    details: Mapping[str, Any]
+
+
+Tell = Callable[[Note], None]
+"""Is given a note, before the first token. It must not block."""
+
+
 LOG_VERSION = 1
 """Of the events as a shared log has them: workers of other versions leave each other's generations alone."""
 
@@ -78,7 +97,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 EventName = Literal[
-    "start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "takeover", "ping"
+    "start", "message", "reasoning", "step_start", "step_end", "image", "error", "snapshot", "takeover", "note", "ping"
 ]
 
 
@@ -136,6 +155,7 @@ class SnapshotData(msgspec.Struct, frozen=True, gc=False):
     status: str
     steps: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
+    notes: Sequence[Note] = ()
 
 
 _encoder = msgspec.json.Encoder()

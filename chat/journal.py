@@ -60,7 +60,7 @@ class _JournalRun(Run):
             user=self._account,
             provider=ended.provider,
             model=ended.model,
-            upstream=start.upstream,
+            upstream=ended.upstream,
             status=status.value,
             error_code=code,
             first_token_ms=ended.first_token_ms,

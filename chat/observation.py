@@ -15,12 +15,13 @@ from chat.events import StartData, Status, Usage
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a generation ended. `provider` and `model`: who answered; else who was asked for. `committed`: the database
-    has it; else its readers were told that it is lost."""
+    """How a generation ended. `provider`, `model` and `upstream`: who answered; else who was asked for. `committed`:
+    the database has it; else its readers were told that it is lost."""
 
     status: Status
     provider: str
     model: str
+    upstream: str
     usage: Usage
     error: GenerationFailed | None
     first_token_ms: int | None
@@ -42,9 +43,23 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamSample:
+    """One provider at one moment. `breakers`: by model, 0 closed, 1 half-open, 2 open; `waiting`: for their turn;
+    `refused`, since the queue was full, and the cache's hits and misses count from the process's start."""
+
+    breakers: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    refused: int = 0
+    keys_resting: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The process at one moment. Sizes are bytes, times seconds; `dropped`, `transactions` and `writes` count from the
-    process's start. `streams`: replies being followed, by transport; `connections`: those who follow or could."""
+    process's start. `streams`: replies being followed, by transport; `connections`: those who follow or could;
+    `tasks`: the event loop's; `upstreams`: by provider."""
 
     generations: int
     streams: Mapping[str, int] = field(default_factory=dict)
@@ -57,6 +72,8 @@ class Sample:
     transactions: int = 0
     writes: int = 0
     writes_waiting: int = 0
+    tasks: int = 0
+    upstreams: Mapping[str, UpstreamSample] = field(default_factory=dict)
 
 
 class Attempt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import secrets
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -20,11 +19,14 @@ from chat.engine.log import EventLog
 from chat.engine.memory_log import MemoryLog
 from chat.engine.readers import Readers
 from chat.journal import Journal
-from chat.metrics import Metrics
+from chat.metrics.metrics import Metrics
 from chat.observation import Lost, Observer, Observers, Sample
-from chat.providers.registry import Registry, usual_declarations
+from chat.providers.registry import Registry
+from chat.providers.resilience.reply_cache import ReplyCache
+from chat.providers.upstream_samples import sampled
 from chat.redis import address
 from chat.services.commands import Commands
+from chat.services.configured_providers import configured
 from chat.services.conversations import Conversations
 from chat.services.database import Database
 from chat.services.generations import Generations
@@ -34,6 +36,8 @@ from chat.services.limits import Limits
 from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
 from chat.services.process_channel import ProcessChannel
+from chat.services.provider_switches import LOOK_SECONDS as SWITCHES_SECONDS
+from chat.services.provider_switches import ProviderSwitches
 from chat.services.reaping import Reaper
 from chat.services.sending import Sending
 from chat.services.store import DatabaseStore
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 1.0
-"""How often the process is looked at for its observers."""
+"""How often the process is looked at for its observers, and those who wait for an upstream are told their places."""
 
 HOST_CHARS = 50
 """Of a host's name, in its workers' names: a pod's may have 63, which with what follows is more than a row holds."""
@@ -103,7 +107,10 @@ class Runtime:
         self.conversations = Conversations(self.database, self.nudges)
         self.identities = Identities(self.database)
         self.tokens = Tokens(self.database)
+        # Shared by all users: the same question to the same model, with nothing of theirs beside it.
+        self._reply_cache = ReplyCache(settings.CHAT_CACHE_BYTES) if settings.CHAT_CACHE_BYTES else None
         self.registry: Registry
+        self.switches: ProviderSwitches
         self.sending: Sending
         self.commands = Commands(
             engine=self.engine, database=self.database, channel=self.channel, tasks=self._tasks, worker=self.worker
@@ -123,7 +130,10 @@ class Runtime:
         async with self._starting:
             if self.started:
                 return
-            self.registry = await self._build_registry()
+            self.registry = (await configured(self._demonstration)).registry
+            self.switches = ProviderSwitches(self.database, self.registry)
+            with suppress(Exception):  # all are on then, and the housekeeping looks again
+                await self.switches.look()
             if self.metrics is not None:
                 for provider in self.registry.providers.values():
                     for model in provider.models:
@@ -137,6 +147,7 @@ class Runtime:
                 nudges=self.nudges,
                 worker=self.worker,
                 context_chars=settings.CHAT_CONTEXT_CHARS,
+                reply_cache=self._reply_cache,
             )
             self._reaper.successor = Takeover(
                 engine=self.engine,
@@ -158,6 +169,7 @@ class Runtime:
                 asyncio.create_task(self._forever(self._reap), name="reaper"),
                 asyncio.create_task(self._forever(self.generations.follow_up), name="follow-up"),
                 asyncio.create_task(self._sample_forever(), name="sampler"),
+                asyncio.create_task(self._forever(self.switches.look, SWITCHES_SECONDS), name="provider-switches"),
             ]
             if self._leases is not None:
                 # Each in a task of its own: a beat waits for nothing.
@@ -166,13 +178,6 @@ class Runtime:
                     asyncio.create_task(self._forever(self.commands.look), name="commands"),
                 ]
             self.started = True
-
-    async def _build_registry(self) -> Registry:
-        """From the providers file; without one, from the keys in the environment; without those, for demonstration."""
-        if settings.CHAT_PROVIDERS_FILE:
-            return Registry.from_file(settings.CHAT_PROVIDERS_FILE)
-        declarations = usual_declarations(os.environ) or await self._demonstration.start()
-        return Registry(declarations, os.environ)
 
     async def drain(self) -> None:
         seconds = settings.CHAT_DRAIN_SECONDS
@@ -207,7 +212,11 @@ class Runtime:
         while True:
             due = loop.time() + SAMPLE_SECONDS
             await asyncio.sleep(SAMPLE_SECONDS)
-            self.observer.sampled(self._sample(loop_lag=max(0.0, loop.time() - due)))
+            now = loop.time()
+            for provider in self.registry.providers:
+                if (admission := self.registry.admission(provider)) is not None:
+                    admission.tell(now)
+            self.observer.sampled(self._sample(loop_lag=max(0.0, now - due)))
 
     def _sample(self, loop_lag: float) -> Sample:
         return Sample(
@@ -222,10 +231,12 @@ class Runtime:
             transactions=self.database.transactions,
             writes=self.database.writes,
             writes_waiting=self.database.writes_waiting,
+            tasks=len(asyncio.all_tasks()),
+            upstreams=sampled(self.registry, self._reply_cache),
         )
 
-    async def _forever(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """About once a second, whatever becomes of it."""
+    async def _forever(self, work: Callable[[], Coroutine[Any, Any, None]], seconds: float = LOOK_SECONDS) -> None:
+        """About once in so many seconds, whatever becomes of it."""
         troubled = False
         while True:
             try:
@@ -235,7 +246,7 @@ class Runtime:
                 if not troubled:
                     logger.error("housekeeping failed: %s", work.__name__, exc_info=error)
                 troubled = True
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(seconds)
 
     async def _reap(self) -> None:
         if self.engine.draining:

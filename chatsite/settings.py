@@ -222,6 +222,7 @@ CHAT_FRAME_BYTES = size("CHAT_FRAME_BYTES", "1MiB")  # one WebSocket frame from 
 CHAT_FRAMES_WAITING = number("CHAT_FRAMES_WAITING", 64)  # client frames not yet handled: more is a flood
 CHAT_REPLY_CHARS = number("CHAT_REPLY_CHARS", 8_000_000)  # one reply; then it ends with finish_reason `length`
 CHAT_CONTEXT_CHARS = number("CHAT_CONTEXT_CHARS", 400_000)  # history sent upstream, newest turns first
+CHAT_CACHE_BYTES = size("CHAT_CACHE_BYTES", "16MiB")  # replies kept for the same question; `off` keeps none
 CHAT_LOG_BYTES = size("CHAT_LOG_BYTES", "2MiB")  # events of one generation; older cursors get a snapshot
 CHAT_LOG_TOTAL_BYTES = size("CHAT_LOG_TOTAL_BYTES", "256MiB")  # events of all; then the oldest ended ones go
 CHAT_LOG_SECONDS = seconds("CHAT_LOG_SECONDS", 600)  # how long a finished generation's events stay

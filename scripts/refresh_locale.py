@@ -20,6 +20,7 @@ from django.core.management import call_command  # noqa: E402
 
 from chat.errors import REFUSALS, WORDS  # noqa: E402
 from chat.providers import registry  # noqa: E402
+from chat.providers.resilience import slot  # noqa: E402
 
 LOCALE = "zh_Hans"
 CATALOGUE = ROOT / "locale" / LOCALE / "LC_MESSAGES" / "django.po"
@@ -29,7 +30,8 @@ NOT_OURS = ("staticfiles", "node_modules", "static", "tests", "benchmarks", "var
 def keep_words_of_failures() -> None:
     """The floor that words the failures knows no gettext, so the collector takes its words for gone."""
     blocks = CATALOGUE.read_text(encoding="utf-8").rstrip("\n").split("\n\n")
-    wanted = {f'msgid "{words}"' for words in (*WORDS.values(), *REFUSALS, *registry.REFUSALS)}
+    queue = (slot.QUEUE_FULL, slot.QUEUE_SLOW)
+    wanted = {f'msgid "{words}"' for words in (*WORDS.values(), *REFUSALS, *registry.REFUSALS, *queue)}
     for index, block in enumerate(blocks):
         flat = block.replace("#~ ", "").replace('msgid ""\n"', 'msgid "').replace(' "\n"', " ")
         found = {line for line in flat.split("\n") if line in wanted}

@@ -130,8 +130,10 @@ def test_what_was_said_is_never_html(admin_client: Client, owner: User) -> None:
 
 
 def test_the_lines_of_a_message_are_kept(admin_client: Client, owner: User) -> None:
-    text = admin_client.get(page(converse(owner, turns=1, text="one\ntwo <br> three"))).content.decode()
-    assert "question 0: one<br>two &lt;br&gt; three" in text
+    text = admin_client.get(page(converse(owner, turns=1, text="one\n  two <br> three"))).content.decode()
+    assert (
+        '<div class="break-words" style="white-space: pre-wrap">question 0: one\n  two &lt;br&gt; three</div>' in text
+    )
 
 
 def test_a_long_thread_is_paged_at_a_bounded_cost(
@@ -157,6 +159,29 @@ def test_a_huge_message_is_cut_and_leads_to_its_own_page(admin_client: Client, o
     answer = conversation.messages.get(role="assistant")
     whole = admin_client.get(reverse("admin:chat_message_change", args=[answer.pk])).content.decode()
     assert "x" * (CHARS_A_MESSAGE + 500) in whole
+
+
+def test_what_was_told_beside_a_reply_stands_at_its_generation_and_in_the_transcript(
+    admin_client: Client, owner: User
+) -> None:
+    conversation = converse(owner, turns=1)
+    conversation.generations.update(
+        notes=[
+            {"note": "trimmed", "details": {"left_out": 12}},
+            {"note": "fallback", "details": {"provider": "qwen", "model": "<b>plus</b>"}},
+            {"note": "fallback", "details": {"provider": "spark", "model": "x", "asked": "deepseek"}},
+            {"note": "cached", "details": {"seconds": 180}},
+            {"note": "of a later version", "details": {}},
+        ]
+    )
+    generation = reverse("admin:chat_generation_change", args=[conversation.generations.get().pk])
+    for address in (page(conversation), generation):
+        shown = admin_client.get(address).content.decode()
+        assert "the oldest 12 messages left out" in shown
+        assert "answered by qwen · &lt;b&gt;plus&lt;/b&gt; instead" in shown
+        assert "answered by spark · x instead of deepseek" in shown
+        assert "an answer given 180 s before" in shown
+        assert "of a later version" in shown
 
 
 @pytest.mark.parametrize("model", ["conversation", "message", "generation"])

@@ -182,6 +182,8 @@ MODEL = 'provider="one",model="first"'
         ("ChatServerAway", {'up{job="chat",instance="one"}': "1x60"}, False),
         ("ChatLogAway", {'chat_log_open{instance="one"}': "0x60"}, True),
         ("ChatLogAway", {'chat_log_open{instance="one"}': "1x60"}, False),
+        ("ChatUpstreamOut", {f"chat_upstream_breaker_state{{{MODEL}}}": "2x20 1x4 2x36"}, True),
+        ("ChatUpstreamOut", {f"chat_upstream_breaker_state{{{MODEL}}}": "2x40 0x20"}, False),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.3x60"}, True),
         ("ChatLoopLags", {'chat_loop_lag_seconds{instance="one"}': "0.2x60"}, False),
         ("ChatReadersDropped", {"chat_readers_dropped_total": "0+2x60"}, True),

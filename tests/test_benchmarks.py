@@ -11,7 +11,19 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import cases, chart, held_streams, limits, ratios, settings, stop_delay, tables, transactions, workers
+from benchmarks import (
+    cancel_delay,
+    cases,
+    chart,
+    held_streams,
+    limits,
+    ratios,
+    settings,
+    stop_delay,
+    tables,
+    transactions,
+    workers,
+)
 from benchmarks.case import CannotMeasure, Outcome, Quantity
 from benchmarks.job import Report
 from benchmarks.measurement import Figures, Run, figures
@@ -19,6 +31,7 @@ from benchmarks.model_name import Plan, name_of, plan_of
 from benchmarks.results import Results, collect
 from benchmarks.stage import SERVER
 from benchmarks.workload import Workload
+from tests.upstreams.rigs import RIGS
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAMS, TOKENS = 10, 20
@@ -89,6 +102,15 @@ def test_stops_at_the_other_worker_are_timed(tmp_path: Path) -> None:
     assert f"{STREAMS} stops" in printed
     values = {each.name: each.value for each in results.quantities}
     assert 0 < values[f"{stop_delay.STOP}, p50"] <= values[stop_delay.STOP_P95] <= values[f"{stop_delay.STOP}, p99"]
+
+
+def test_cancelled_replies_are_timed_at_every_upstream(tmp_path: Path) -> None:
+    results, printed = small_run(tmp_path, "cancel")
+    values = {each.name: each.value for each in results.quantities}
+    for name in RIGS:
+        assert f"{name}, {STREAMS} cancelled" in printed
+        assert 0 <= values[f"{name}, p50"] <= values[f"{name}, p99"] <= values[f"{name}, most"]
+    assert values[cancel_delay.SLOWEST_P99] == max(values[f"{name}, p99"] for name in RIGS)
 
 
 # What is judged

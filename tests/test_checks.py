@@ -144,6 +144,24 @@ def test_a_kind_that_does_not_exist_is_found_before_the_start(settings: Settings
     assert "telepathy" in message.msg
 
 
+def test_a_provider_that_cannot_answer_is_pointed_out_and_one_whose_fallbacks_cannot(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = (
+        '[providers.{}]\nkind = "openai_chat"\nbase_url = "https://ai.example.com"\nmodels = ["m"]\napi_key = "{}"\n'
+    )
+    path = tmp_path / "providers.toml"
+    path.write_text(table.format("one", "none") + 'fallback = ["two"]\n' + table.format("two", "env:KEY_OF_TWO"))
+    apply(settings, CHAT_PROVIDERS_FILE=str(path))
+    monkeypatch.setenv("KEY_OF_TWO", "a-secret")
+    assert not found()
+    monkeypatch.delenv("KEY_OF_TWO")
+    assert [(message.id, message.msg) for message in found()] == [
+        ("chat.W004", "Provider one has no fallback: two cannot answer."),
+        ("chat.W004", "Provider two is off: the environment variable KEY_OF_TWO is not set."),
+    ]
+
+
 def test_the_documented_ids_are_those_that_exist() -> None:
     documented = re.findall(r"\b[EW]\d{3}\b", checks.__doc__ or "")
     source = Path(checks.__file__).read_text()

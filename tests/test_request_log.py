@@ -74,7 +74,7 @@ async def test_every_request_has_one_line(watched: Watch, kind: str) -> None:
         await stranger.get("/metrics-of-nobody")
         written = await line(server, "request", path="/api/v1/conversations", request_id=answer.headers["x-request-id"])
         assert (written["status"], "user" in written) == (401, False)
-    assert lines(server, "request", path="/metrics-of-nobody"), "what is only like them is told"
+    assert await line(server, "request", path="/metrics-of-nobody"), "what is only like them is told"
     quiet = ("/healthz", "/readyz", "/static/")
     assert not [one for one in lines(server, "request") if one["path"].startswith(quiet)]
 

@@ -10,8 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from websockets.asyncio.client import connect
 
+from chat.events import StartData, Status, Usage
+from chat.observation import Ended
+from chat.traces.generations import TracedRun
 from tests.chat_server import PASSWORD, ChatServer, server_events
 from tests.log_lines import line, lines
 from tests.otlp_sink import Sink, Span, sink
@@ -273,3 +279,17 @@ async def test_without_traces_nothing_of_them_is_loaded(sink: Sink, watched: Wat
     loaded = re.findall(r"^import time:.*\|\s+(opentelemetry|chat\.traces)\b", server.log(), re.MULTILINE)
     assert set(loaded) == ({"opentelemetry", "chat.traces"} if traces == "on" else set())
     assert bool(sink.spans) is (traces == "on")
+
+
+def test_the_span_of_a_reply_says_how_who_answered_is_spoken_to() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("tests")
+    start = StartData("g", "c", "m1", "m2", "sse", "demo", "sse")
+    run = TracedRun(tracer, tracer.start_span("generation"), start, "somebody")
+    run.ended(Ended(Status.COMPLETED, "spark", "other", "websocket", Usage(1, 1), None, 1, 1, committed=True))
+    [span] = exporter.get_finished_spans()
+    assert span.attributes is not None
+    assert (span.attributes["chat.provider"], span.attributes["chat.upstream"]) == ("spark", "websocket")
+    provider.shutdown()

@@ -93,18 +93,18 @@ async def until(server: ChatServer, condition: Callable[[Scraped], bool]) -> Scr
     return scraped
 
 
-async def reply(client: httpx.AsyncClient, model: str, provider: str = "main") -> dict[str, Any]:
-    """A whole reply, good or bad: the generation's record."""
-    send = {"message": "hello there", "provider": provider, "model": model}
+async def reply(client: httpx.AsyncClient, model: str, provider: str = "main", **more: Any) -> dict[str, Any]:
+    """A whole reply, good or bad: the generation's record. `more`: of the request's body."""
+    send = {"message": "hello there", "provider": provider, "model": model, **more}
     answer = await client.post("/chat", json=send, headers={"Accept": "application/json"})
     generation: dict[str, Any] = answer.json().get("generation") or {}
     return generation
 
 
 @contextlib.asynccontextmanager
-async def running(client: httpx.AsyncClient, model: str) -> AsyncIterator[None]:
+async def running(client: httpx.AsyncClient, model: str, provider: str = "main") -> AsyncIterator[None]:
     """A reply that does not end soon by itself, followed over SSE from its first token on. Stopped at the end."""
-    send = {"message": "hello", "provider": "main", "model": model}
+    send = {"message": "hello", "provider": provider, "model": model}
     async with client.stream("POST", "/chat", json=send) as answer:
         events = server_events(answer)
         async for event in events:
@@ -120,18 +120,20 @@ async def running(client: httpx.AsyncClient, model: str) -> AsyncIterator[None]:
 @pytest_asyncio.fixture
 async def watched(tmp_path: Path, prepared_database: ServerDatabase) -> AsyncIterator[Callable[..., Any]]:
     """`await watched(server="uvicorn", VARIABLE="value")`: a running server. `through` gets the simulator's address
-    and gives the one to use instead, where something is to stand between the two."""
+    and gives the one to use instead, where something is to stand between the two. `more`: further providers."""
     simulator = OpenAIChatSimulator(KEY)
     await simulator.start()
     servers: list[ChatServer] = []
 
-    async def start(server: str = "uvicorn", through: Callable[[str], Any] | None = None, **environment: str) -> Any:
+    async def start(
+        server: str = "uvicorn", through: Callable[[str], Any] | None = None, more: str = "", **environment: str
+    ) -> Any:
         directory = tmp_path / f"server-{len(servers)}"
         directory.mkdir()
         chat_server = ChatServer(directory, {"TEST_KEY": KEY, **environment}, server)
         servers.append(chat_server)
         url = simulator.url if through is None else await through(simulator.url)
-        chat_server.declare(PROVIDERS.format(url=url))
+        chat_server.declare((PROVIDERS + more).format(url=url))
         chat_server.prepare(prepared_database)
         await chat_server.start()
         return chat_server

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from chat.admin.history import HistoryAdmin
+from chat.admin.note_words import note_lines
 from chat.models import Generation
 
 
@@ -38,7 +39,7 @@ class GenerationAdmin(HistoryAdmin):
     ordering = ("-created_at", "-id")
     fieldsets = (
         (None, {"fields": (("status", "seq"), ("user", "conversation"), ("message", "user_message"))}),
-        (_("Upstream"), {"fields": (("provider", "model", "upstream"), "params", "language")}),
+        (_("Upstream"), {"fields": (("provider", "model", "upstream"), "told", "params", "language")}),
         (
             _("End"),
             {"fields": ("finish_reason", ("error_code", "error_message"), "error_details", "usage", "finished_at")},
@@ -46,7 +47,7 @@ class GenerationAdmin(HistoryAdmin):
         (_("Timing"), {"fields": (("first_token_ms", "duration_ms"), ("created_at", "heartbeat"))}),
         (_("Worker"), {"fields": (("owner", "epoch"), "key", "id")}),
     )
-    readonly_fields = ("id", "usage")
+    readonly_fields = ("id", "usage", "told")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Generation]:
         rows: QuerySet[Generation] = super().get_queryset(request)
@@ -58,6 +59,10 @@ class GenerationAdmin(HistoryAdmin):
     @admin.display(description=_("outcome"))
     def outcome(self, generation: Generation) -> str:
         return generation.error_code or generation.finish_reason
+
+    @admin.display(description=_("notes"))
+    def told(self, generation: Generation) -> str:
+        return "; ".join(note_lines(generation.notes))
 
     @admin.display(description=_("tokens in / out"))
     def usage(self, generation: Generation) -> str | None:

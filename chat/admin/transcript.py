@@ -10,6 +10,7 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models.functions import Length, Substr
 
+from chat.admin.note_words import note_lines
 from chat.models import Conversation, Generation, Message
 
 MESSAGES_A_PAGE = 200
@@ -20,13 +21,15 @@ CHARS_A_MESSAGE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`generation` is None for a user's message, and for a reader who may not see generations."""
+    """`generation` is None for a user's message, and for a reader who may not see generations; `notes`: told beside it,
+    in words."""
 
     message: Message
     text: str
     reasoning: str
     cut: int
     generation: Generation | None
+    notes: list[str]
     branch: bool
 
 
@@ -55,11 +58,13 @@ def _generations(messages: Iterable[Message]) -> dict[uuid.UUID, Generation]:
 
 def _turn(message: Any, before: Message | None, generations: dict[uuid.UUID, Generation]) -> Turn:
     text = message.text_start or ""
+    generation = generations.get(message.latest_generation)
     return Turn(
         message=message,
         text=text,
         reasoning=message.reasoning_start or "",
         cut=max(0, (message.text_chars or 0) - len(text)),
-        generation=generations.get(message.latest_generation),
+        generation=generation,
+        notes=[] if generation is None else note_lines(generation.notes),
         branch=before is not None and message.parent_id != before.id,
     )

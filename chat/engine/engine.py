@@ -107,7 +107,7 @@ class Engine:
             job.start.generation, started=started, reply_chars=self._settings.reply_chars, input_chars=job.input_chars
         )
         if resumed is not None:
-            generation.restore(resumed.text, resumed.reasoning, resumed.first_token_ms)
+            generation.restore(resumed.text, resumed.reasoning, resumed.notes, resumed.first_token_ms)
         stream = self._log.open(
             generation.id,
             generation.snapshot,

@@ -8,11 +8,12 @@ Every arrow is taken once, by the methods here; an ended generation never change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
+from chat.engine.notes import Notes
 from chat.engine.transcript import Transcript
 from chat.errors import ErrorCode, GenerationFailed
 from chat.events import (
@@ -21,6 +22,7 @@ from chat.events import (
     Finish,
     FinishReason,
     MessageData,
+    Note,
     ProviderEvent,
     Reasoning,
     ReasoningData,
@@ -36,11 +38,12 @@ CHARACTERS_PER_TOKEN = 3
 
 
 class Unsaved(NamedTuple):
-    """What the store does not have yet: pieces to append, and how far the log is."""
+    """What the store does not have yet: pieces to append, how far the log is, and all notes if there is a new one."""
 
     text: str
     reasoning: str
     seq: int
+    notes: Sequence[Note] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Outcome:
     error: GenerationFailed | None = None
     first_token_ms: int | None = None
     duration_ms: int = 0
+    notes: Sequence[Note] = ()
 
 
 class Generation:
@@ -72,6 +76,8 @@ class Generation:
         self._pending: list[tuple[type[ProviderEvent], list[str]]] = []
         self._text = Transcript()
         self._reasoning = Transcript()
+        self._notes = Notes()
+        self._unsaved_notes: Sequence[Note] | None = None
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
 
@@ -79,13 +85,19 @@ class Generation:
     def live(self) -> bool:
         return self.status in LIVE
 
+    @property
+    def first_token_ms(self) -> int | None:
+        """After so long, from the start."""
+        return None if self.first_token is None else round((self.first_token - self.started) * 1000)
+
     # What comes in
 
-    def restore(self, text: str, reasoning: str, first_token_ms: int | None) -> None:
+    def restore(self, text: str, reasoning: str, notes: Iterable[Note], first_token_ms: int | None) -> None:
         """What was said before, and is stored."""
         for transcript, piece in ((self._text, text), (self._reasoning, reasoning)):
             transcript.append(piece)
             transcript.mark_handed_out()
+        self._notes.restore(notes)
         self._chars = len(text) + len(reasoning)
         self.status = Status.STREAMING
         self.first_token = None if first_token_ms is None else self.started + first_token_ms / 1000
@@ -127,6 +139,10 @@ class Generation:
         self._finish = FinishReason.LENGTH
         return delta[: len(delta) - int(excess)]
 
+    def tell(self, note: Note) -> tuple[str, bytes] | None:
+        """The note's event, (event, data), where it is to be logged."""
+        return ("note", encode(note)) if self._notes.tell(note) else None
+
     def pause(self) -> bool:
         if self.status not in (Status.QUEUED, Status.STREAMING):
             return False
@@ -157,19 +173,22 @@ class Generation:
 
     def snapshot(self, seq: int) -> Entry:
         """Everything that has been logged up to `seq`, as one entry."""
-        data = SnapshotData(self._text.whole(), self._reasoning.whole(), self.status.value)
+        notes = self._notes.standing(begun=self.first_token is not None)
+        data = SnapshotData(self._text.whole(), self._reasoning.whole(), self.status.value, notes=notes)
         return Entry(seq, "snapshot", encode(data))
 
     # What goes to the store
 
     def take_unsaved(self, seq: int) -> Unsaved:
         """Logged pieces that `take_unsaved` has not handed out yet."""
-        return Unsaved(self._text.take_new(), self._reasoning.take_new(), seq)
+        self._unsaved_notes = self._notes.take_unsaved()
+        return Unsaved(self._text.take_new(), self._reasoning.take_new(), seq, self._unsaved_notes)
 
     def put_back_unsaved(self) -> None:
         """The store did not take what `take_unsaved` gave last."""
         self._text.put_back()
         self._reasoning.put_back()
+        self._notes.put_back(self._unsaved_notes)
 
     # How it ends
 
@@ -201,8 +220,9 @@ class Generation:
             text,
             reasoning,
             self._usage or self._estimate(len(text) + len(reasoning)),
-            first_token_ms=None if self.first_token is None else round((self.first_token - self.started) * 1000),
+            first_token_ms=self.first_token_ms,
             duration_ms=round((now - self.started) * 1000),
+            notes=self._notes.standing(begun=True),
             **fields,
         )
 

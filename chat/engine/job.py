@@ -8,7 +8,7 @@ from typing import Protocol
 
 from chat.engine.clock import StreamPace
 from chat.errors import GenerationFailed
-from chat.events import ProviderEvent, StartData
+from chat.events import Note, ProviderEvent, StartData, Tell
 from chat.observation import Run
 
 
@@ -21,10 +21,12 @@ class Watch(Protocol):
 
 
 class Source(Protocol):
-    """Where a run's events come from, and who answers at the moment: the chosen provider, or a fallback."""
+    """Where a run's events come from, and who answers at the moment: the chosen provider, or a fallback. `upstream`:
+    how that provider is spoken to."""
 
     provider: str
     model: str
+    upstream: str
 
     @property
     def watch(self) -> Watch: ...
@@ -34,26 +36,27 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """What a generation has said already, under owners before this one; it is stored. `last`: its last event;
-    `seconds`: since it began."""
+    """What a generation has said and told already, under owners before this one; it is stored. `last`: its last
+    event; `seconds`: since it began."""
 
     text: str
     reasoning: str
     last: int
     seconds: float
     first_token_ms: int | None
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, and
-    whom to tell of each attempt. `input_chars`: of what is sent upstream, for an estimate of its tokens. `words`: a
-    failure in the words of the person who asked."""
+    """What to run. `account`: whose it is. `open_source` gets the pace that the upstream connection is read by, whom to
+    report each attempt to, and whom to tell what a reader should know beside the text. `input_chars`: of what is sent
+    upstream, for an estimate of its tokens. `words`: a failure in the words of the person who asked."""
 
     start: StartData
     account: str
     epoch: int
     input_chars: int
-    open_source: Callable[[StreamPace, Run], Source]
+    open_source: Callable[[StreamPace, Run, Tell], Source]
     words: Callable[[GenerationFailed], str]
     resumed: Resumed | None = None

@@ -17,7 +17,7 @@ from chat.engine.store import Ending, Partial, Store
 from chat.engine.stream import Stream
 from chat.engine.terminal import interruption, snapshot_of, terminal_event
 from chat.errors import ErrorCode, GenerationFailed
-from chat.events import ProviderEvent
+from chat.events import Note, ProviderEvent
 from chat.observation import Ended, Run
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Producer:
         self._loop = asyncio.get_running_loop()
         self._pace = StreamPace(clock)
         self._run = run
-        self._source = job.open_source(self._pace, run)
+        self._source = job.open_source(self._pace, run, self.tell)
         self._last_event = 0.0
         self._longest_gap = 0.0
         self._flush_planned = False
@@ -113,6 +113,13 @@ class Producer:
         if self.generation.full:
             raise _Full
 
+    def tell(self, note: Note) -> None:
+        """Logged at once; what came before it first, but for a pause. It is no token."""
+        if self._reading and (event := self.generation.tell(note)) is not None:
+            if self.paused_since is None:
+                self._log_pending()
+            self._log.append(self.stream, *event)
+
     def _begin(self) -> None:
         """The first token has come."""
         self._pace.started = True
@@ -158,6 +165,7 @@ class Producer:
             finished_at,
             self._source.provider,
             self._source.model,
+            self._source.upstream,
         )
         committed = await self._commit(ending)
         if committed is None or (self._fenced and not committed):
@@ -184,6 +192,7 @@ class Producer:
                 outcome.status,
                 self._source.provider,
                 self._source.model,
+                self._source.upstream,
                 outcome.usage,
                 outcome.error,
                 outcome.first_token_ms,
@@ -271,9 +280,6 @@ class Producer:
             return None
         generation = self.generation
         unsaved = generation.take_unsaved(self.stream.appended)
-        first_token_ms = (
-            None if generation.first_token is None else round((generation.first_token - generation.started) * 1000)
-        )
         return Partial(
             generation.id,
             self._job.epoch,
@@ -281,9 +287,11 @@ class Producer:
             unsaved.seq,
             unsaved.text,
             unsaved.reasoning,
-            first_token_ms,
+            generation.first_token_ms,
             self._source.provider,
             self._source.model,
+            self._source.upstream,
+            unsaved.notes,
         )
 
     def _interrupt_task(self) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chat.engine.generation import Outcome
-from chat.events import Status
+from chat.events import Note, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What has come since the last save. `seq`: the last event logged. An empty one is a heartbeat."""
+    """What has come since the last save. `seq`: the last event logged; `notes`: all that are to be stored, where there
+    is a new one. An empty one is a heartbeat."""
 
     generation: str
     epoch: int
@@ -24,6 +25,8 @@ class Partial:
     first_token_ms: int | None
     provider: str
     model: str
+    upstream: str
+    notes: Sequence[Note] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Ending:
     finished_at: datetime
     provider: str
     model: str
+    upstream: str
 
 
 class Store(ABC):

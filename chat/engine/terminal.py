@@ -26,7 +26,7 @@ def timestamp(moment: datetime) -> str:
 
 def snapshot_of(outcome: Outcome, seq: int) -> Entry:
     """All that was said, for old cursors while the end is not out yet."""
-    data = SnapshotData(outcome.text, outcome.reasoning, Status.STREAMING.value)
+    data = SnapshotData(outcome.text, outcome.reasoning, Status.STREAMING.value, notes=outcome.notes)
     return Entry(seq, "snapshot", encode(data))
 
 

@@ -74,6 +74,8 @@ class Generation(models.Model):
     reasoning_offset = models.PositiveIntegerField(default=0)
     reasoning_length = models.PositiveIntegerField(null=True)
 
+    # As the engine's notes are; with a default in the database too, as above.
+    notes = models.JSONField(_("notes"), default=list, db_default=[], blank=True)
     finish_reason = models.CharField(_("finish reason"), max_length=20, blank=True)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 
 from chat import runtime
-from chat.metrics import CONTENT_TYPE
+from chat.metrics.metrics import CONTENT_TYPE
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
 """A request with one of these came through a proxy: the socket's address is the proxy's, often this very machine's."""

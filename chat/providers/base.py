@@ -12,9 +12,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 from chat.events import ProviderEvent
+
+DEFAULT_RETRIES = 2
+DEFAULT_QUEUE = 100
 
 Upstream = Literal["sse", "websocket", "ndjson", "local"]
 
@@ -27,15 +30,27 @@ class Model:
     label: str
     vision: bool = False
     reasoning: bool = False
+    context: int | None = None
+    """Tokens that it takes, question and answer together; None where nobody has said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as it is sent upstream: its bytes, and `image/png`, `image/jpeg`, `image/webp` or `image/gif`."""
+
+    content_type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the conversation. The first may be `system`; then user and assistant; the last is the user's,
-    or the assistant's unfinished one where the reply is to be continued."""
+    or the assistant's unfinished one where the reply is to be continued. Pictures are the user's; an adapter whose
+    upstream takes none raises UPSTREAM_REJECTED for them."""
 
     role: Literal["system", "user", "assistant"]
     text: str
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +94,75 @@ class Unpaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens of a request as this model of this provider has counted them: of the system prompt and so many turns
+    behind it."""
+
+    provider: str
+    model: str
+    turns: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to an upstream. `user` is an opaque stable id of ours, for the upstream's abuse checks."""
+    """One question to an upstream. `user` is an opaque stable id of ours, for the upstream's abuse checks. `counted`:
+    what is known of the size of its beginning, the newest first; `left_out`: the oldest messages that `turns` don't
+    have any more."""
 
     model: str
     turns: tuple[Turn, ...]
     params: Params = field(default_factory=Params)
     user: str = ""
     pace: Pace = field(default_factory=Unpaced)
+    counted: tuple[Counted, ...] = ()
+    left_out: int = 0
 
 
 Take = Callable[[Sequence[ProviderEvent]], None]
 """Is called within the read of the socket, with what one read brought, never with nothing. It must not block."""
 
 
-class Provider(ABC):
-    """A configured upstream: one adapter, one address, one key."""
-
-    kind: ClassVar[str]
-    upstream: ClassVar[Upstream]
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What every provider is declared with, whatever its kind. `retries`: further attempts before the first token.
+    `fallback`: names of the providers that are asked next. `concurrency`: runs at a time, of this process; None for
+    any number; `queue`: how many may wait for their turn. `cache_seconds`: how long a reply to a deterministic question
+    answers the same question again; 0 for never."""
 
     id: str
     label: str
     models: tuple[Model, ...]
-    timeouts: Timeouts
-    retries: int
-    fallback: tuple[str, ...]
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: int = DEFAULT_RETRIES
+    fallback: tuple[str, ...] = ()
+    concurrency: int | None = None
+    queue: int = DEFAULT_QUEUE
+    cache_seconds: float = 0.0
+
+
+class Provider(ABC):
+    """A configured upstream: one adapter, one address, one key. An adapter's constructor takes the profile, and by
+    keyword what its kind has of its own."""
+
+    kind: str
+    upstream: Upstream
+
     prefills: bool = False
     """It goes on where an unfinished turn of the assistant's at the end breaks off: not from its beginning, and not
     with other words of its own."""
+
+    personal: bool = False
+    """What answers is told who asks, and may answer each person something else."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.id = profile.id
+        self.label = profile.label
+        self.models = profile.models
+        self.timeouts = profile.timeouts
+        self.retries = profile.retries
+        self.fallback = profile.fallback
 
     @abstractmethod
     async def stream(self, request: ChatRequest, take: Take) -> None:
@@ -119,6 +174,14 @@ class Provider(ABC):
         Applies `timeouts.connect` itself; the other three are the caller's.
         """
 
-    @abstractmethod
+    @property
+    def adapters(self) -> Sequence[Provider]:
+        """Who asks the upstream: one for each key."""
+        return (self,)
+
+    def resting(self, now: float) -> int:
+        """How many of its keys rest, since they were refused. `now`: the loop's time, in seconds."""
+        return 0
+
     async def aclose(self) -> None:
-        """Frees what the provider keeps between requests."""
+        """Frees what the provider keeps between requests: of most, nothing, since the HTTP transport is shared."""

@@ -21,12 +21,23 @@ def post(
     url: httpx.URL, headers: httpx.Headers, body: bytes, pace: Pace | None, connect_seconds: float
 ) -> httpx.Request:
     """`headers`: prepared ones. `pace` is what the answer is read by; the connection has so long to stand."""
-    request = httpx.Request(
-        "POST",
+    request = _request("POST", url, headers, body, pace, connect_seconds)
+    request.headers["Content-Length"] = str(len(body))
+    return request
+
+
+def get(url: httpx.URL, headers: httpx.Headers, pace: Pace | None, connect_seconds: float) -> httpx.Request:
+    """The same without a body."""
+    return _request("GET", url, headers, b"", pace, connect_seconds)
+
+
+def _request(
+    method: str, url: httpx.URL, headers: httpx.Headers, body: bytes, pace: Pace | None, connect_seconds: float
+) -> httpx.Request:
+    return httpx.Request(
+        method,
         url,
         headers=headers,
         stream=httpx.ByteStream(body),
         extensions={"pace": pace, "timeout": {"connect": connect_seconds}},
     )
-    request.headers["Content-Length"] = str(len(body))
-    return request

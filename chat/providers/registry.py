@@ -5,46 +5,51 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args
 
 from chat.errors import InvalidRequest
-from chat.providers import providers_file
+from chat.providers import key_sets, kind_keys, providers_file
+from chat.providers.agno import Agno
+from chat.providers.anthropic import Anthropic
+from chat.providers.baidu_agents import BaiduAgents
 from chat.providers.base import Model, Provider
-from chat.providers.breaker import Breaker
+from chat.providers.dashscope import DashScope
+from chat.providers.declaration import Declaration
+from chat.providers.gemini import Gemini
 from chat.providers.http import HttptoolsTransport
+from chat.providers.near_word import did_you_mean
+from chat.providers.ollama import Ollama
 from chat.providers.openai_chat import OpenAIChat
-from chat.providers.providers_file import Declaration, MissingSecret, ProvidersFileError, Secret
+from chat.providers.openai_responses import OpenAIResponses
+from chat.providers.providers_file import COMMON_KEYS, SECRET_KEYS, ProvidersFileError
+from chat.providers.qianfan_v1 import QianfanV1
+from chat.providers.request_paths import added_already
+from chat.providers.resilience.admission import Admission
+from chat.providers.resilience.breaker import Breaker, BreakerState
+from chat.providers.resilience.key_rotation import KeyRotation
 from chat.providers.spark import Spark
+from chat.providers.usual import usual_declarations
+from chat.providers.websocket_json import WebSocketJSON
 
 State = Literal["ready", "degraded", "off"]
 
 KINDS: Mapping[str, Callable[..., Provider]] = {
+    "anthropic": Anthropic,
+    "gemini": Gemini,
     "openai_chat": OpenAIChat,
+    "openai_responses": OpenAIResponses,
     "spark": Spark,
+    "baidu_agents": BaiduAgents,
+    "qianfan_v1": QianfanV1,
+    "dashscope": DashScope,
+    "ollama": Ollama,
+    "websocket_json": WebSocketJSON,
+    "agno": Agno,
 }
 """A new kind of upstream is one file with its adapter, and one line here: the keyword arguments of its constructor are
 the keys of its table, `http` apart, which is the HTTP transport that all share."""
 
-_USUAL = (
-    ("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", ("gpt-4o-mini", "gpt-4o")),
-    (
-        "deepseek",
-        "DeepSeek",
-        "https://api.deepseek.com/v1",
-        "DEEPSEEK_API_KEY",
-        ("deepseek-chat", "deepseek-reasoner"),
-    ),
-    (
-        "qwen",
-        "Qwen",
-        "https://dashscope.aliyuncs.com/compatible-mode/v1",
-        "DASHSCOPE_API_KEY",
-        ("qwen-plus", "qwen-max"),
-    ),
-    ("moonshot", "Moonshot", "https://api.moonshot.cn/v1", "MOONSHOT_API_KEY", ("moonshot-v1-8k",)),
-    ("glm", "GLM", "https://open.bigmodel.cn/api/paas/v4", "ZHIPUAI_API_KEY", ("glm-4-flash", "glm-4-plus")),
-)
-
+SWITCHED_OFF = "it was switched off"
 
 NO_PROVIDER = "There is no such provider."
 PROVIDER_AWAY = "This provider is not available at the moment."
@@ -69,7 +74,10 @@ class Registry:
     ) -> None:
         self._http = HttptoolsTransport()
         self._off: dict[str, str] = {}
-        self._breakers: dict[str, Breaker] = {}
+        self._left_out: dict[str, Mapping[int, str]] = {}
+        self._switched_off: set[str] = set()
+        self._breakers: dict[str, dict[str, Breaker]] = {}
+        self._admissions: dict[str, Admission] = {}
         self._declared = {declaration.id: declaration for declaration in declarations}
         self.providers: dict[str, Provider] = {}
         for declaration in self._declared.values():
@@ -90,17 +98,56 @@ class Registry:
         return self.providers.get(provider)
 
     def state(self, provider: str) -> State:
-        if provider in self._off or provider not in self.providers:
+        if self._is_off(provider) or provider not in self.providers:
             return "off"
-        return "degraded" if self.breaker(provider).open else "ready"
+        return "ready" if all(map(_is_closed, self.breakers(provider).values())) else "degraded"
 
-    def breaker(self, provider: str) -> Breaker:
-        """How it has been doing. `provider` is one of `providers`."""
-        return self._breakers.setdefault(provider, Breaker())
+    def is_ready(self, provider: str, model: str) -> bool:
+        """Whether this model answers, as far as is known; another of the provider's may not."""
+        return self.state(provider) != "off" and _is_closed(self.breaker(provider, model))
+
+    def breaker(self, provider: str, model: str) -> Breaker:
+        """How it has been doing. `model` is one of `provider`'s, `provider` one of `providers`."""
+        breakers = self._breakers.setdefault(provider, {})
+        breaker = breakers.get(model)
+        if breaker is None:
+            breaker = breakers[model] = Breaker()
+        return breaker
+
+    def breakers(self, provider: str) -> Mapping[str, Breaker]:
+        """By model; those that have not been asked yet may be missing."""
+        return self._breakers.get(provider, {})
+
+    def admission(self, provider: str) -> Admission | None:
+        """None where any number may be asked at a time."""
+        return self._admissions.get(provider)
 
     def why_off(self, provider: str) -> str | None:
         """For the operator; holds no secret."""
+        return self.missing_key(provider) or (SWITCHED_OFF if provider in self._switched_off else None)
+
+    def missing_key(self, provider: str) -> str | None:
+        """Which key is missing, and where it was looked for."""
         return self._off.get(provider)
+
+    def keys_left_out(self, provider: str) -> Mapping[int, str]:
+        """The same of each that it goes without, by its number from 1 on; it has others."""
+        return self._left_out[provider]
+
+    def switch(self, provider: str, on: bool) -> None:
+        """Off, it is neither chosen nor a fallback, and who waits for it goes elsewhere; what it is answering goes on.
+        On again, it still wants its keys."""
+        if on:
+            self._switched_off.discard(provider)
+        else:
+            self._switched_off.add(provider)
+
+    def is_switched_off(self, provider: str) -> bool:
+        return provider in self._switched_off
+
+    def declaration(self, provider: str) -> Declaration:
+        """As it was declared. `provider` is one of `providers`."""
+        return self._declared[provider]
 
     def choose(self, provider: str | None, model: str | None) -> tuple[Provider, Model]:
         """What was asked for; a model alone finds its provider; nothing gets the default: the first that is ready, or
@@ -109,16 +156,17 @@ class Registry:
             known = self.providers.get(provider)
             if known is None:
                 raise _unknown(NO_PROVIDER, "provider", provider)
-            if provider in self._off:
+            if self._is_off(provider):
                 raise _unknown(PROVIDER_AWAY, "provider", provider)
             return known, _model_of(known, model)
-        ready = [known for known in self.providers.values() if known.id not in self._off]
+        ready = [known for known in self.providers.values() if not self._is_off(known.id)]
         ready.sort(key=lambda known: self.state(known.id) != "ready")  # stable: the order of the file stays
         if model is not None:
             for known in ready:
                 if any(item.id == model for item in known.models):
                     return known, _model_of(known, model)
-            raise _unknown(NO_MODEL, "model", model)
+            has_model = any(item.id == model for known in self.providers.values() for item in known.models)
+            raise _unknown(PROVIDER_AWAY if has_model else NO_MODEL, "model", model)
         if not ready:
             raise _unknown(MODELS_AWAY, "model", None)
         return ready[0], ready[0].models[0]
@@ -126,8 +174,11 @@ class Registry:
     def fallbacks(self, provider: Provider) -> Iterator[tuple[Provider, Model]]:
         """The chain behind a provider, each with its first model."""
         for name in provider.fallback:
-            if name in self.providers and name not in self._off:
+            if name in self.providers and not self._is_off(name):
                 yield self.providers[name], self.providers[name].models[0]
+
+    def _is_off(self, provider: str) -> bool:
+        return provider in self._off or provider in self._switched_off
 
     async def aclose(self) -> None:
         for provider in self.providers.values():
@@ -135,95 +186,59 @@ class Registry:
         await self._http.aclose()
 
     def _build(self, declaration: Declaration, environment: Mapping[str, str], where: str) -> Provider:
+        here = f"{where}: [providers.{declaration.id}]"
         if declaration.kind not in KINDS:
-            raise ProvidersFileError(
-                f"{where}: [providers.{declaration.id}] kind {declaration.kind!r} is not one of {', '.join(KINDS)}."
-            )
+            raise ProvidersFileError(f"{here} kind {declaration.kind!r} is not one of {', '.join(KINDS)}.")
         adapter = KINDS[declaration.kind]
-        own = _own_keys(adapter)
+        own = kind_keys.own_keys(adapter)
         given = declaration.options.keys() | declaration.secrets.keys()
         unknown = given - own.keys()
         if unknown:
             raise ProvidersFileError(
-                f"{where}: [providers.{declaration.id}] {min(unknown)} is not a key of kind {declaration.kind!r}. "
-                f"Remove it; besides the common ones there are {', '.join(sorted(own))}."
+                f"{here} {min(unknown)} is not a key of kind {declaration.kind!r}."
+                f"{did_you_mean(min(unknown), COMMON_KEYS | own.keys())} There are {', '.join(sorted(own))}, "
+                f"and of every kind {', '.join(sorted(COMMON_KEYS))}."
+            )
+        if added := added_already(declaration.kind, declaration.base_url):
+            raise ProvidersFileError(
+                f"{here} base_url must end before {added}: kind {declaration.kind!r} adds that by itself."
             )
         for name in sorted(own.keys() - given):
             if own[name].default is inspect.Parameter.empty:
-                raise ProvidersFileError(
-                    f'{where}: [providers.{declaration.id}] {name} is missing: give "env:NAME", "file:PATH" or "none".'
-                )
-        options: dict[str, Any] = dict(declaration.options)
-        for name, value in options.items():
-            words = get_args(own[name].annotation) if get_origin(own[name].annotation) is Literal else None
-            if words is not None and value not in words:
-                *others, last = (f'"{word}"' for word in words)
-                raise ProvidersFileError(
-                    f"{where}: [providers.{declaration.id}] {name} must be {', '.join(others)} or {last}."
-                )
-        for name, secret in declaration.secrets.items():
+                what = 'give "env:NAME", "file:PATH" or "none"' if name in SECRET_KEYS else "it has no default"
+                raise ProvidersFileError(f"{here} {name} is missing: {what}.")
+        options = {}
+        for name, value in declaration.options.items():
             try:
-                options[name] = secret.read(environment)
-            except MissingSecret as missing:
-                self._off[declaration.id] = f"{name}: {missing}"
-                options[name] = ""
-            if options[name] is None and type(None) not in get_args(own[name].annotation):
-                raise ProvidersFileError(
-                    f'{where}: [providers.{declaration.id}] {name} cannot be "none" for kind {declaration.kind!r}: '
-                    'give "env:NAME" or "file:PATH".'
-                )
+                options[name] = kind_keys.converted(name, value, own[name])
+            except kind_keys.UnusableValue as error:
+                raise ProvidersFileError(f"{here} {error}.") from None
         if "http" in inspect.signature(adapter).parameters:
             options["http"] = self._http
-        return adapter(
-            declaration.id,
-            declaration.label,
-            declaration.models,
-            declaration.timeouts,
-            declaration.retries,
-            declaration.fallback,
-            base_url=declaration.base_url,
-            **options,
-        )
-
-
-def _own_keys(adapter: Callable[..., Provider]) -> dict[str, inspect.Parameter]:
-    """The keys of a kind's table that not every kind has."""
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(adapter, eval_str=True).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in ("base_url", "http")
-    }
-
-
-def usual_declarations(environment: Mapping[str, str]) -> list[Declaration]:
-    declarations = [
-        Declaration(
-            name,
-            "openai_chat",
-            label,
-            base_url,
-            tuple(Model(model, model) for model in models),
-            secrets={"api_key": Secret(f"env:{key}")},
-        )
-        for name, label, base_url, key, models in _USUAL
-        if environment.get(key)
-    ]
-    spark = ("SPARK_APP_ID", "SPARK_API_KEY", "SPARK_API_SECRET")
-    if all(environment.get(key) for key in spark):
-        declarations.append(
-            Declaration(
-                "spark",
-                "spark",
-                "Spark",
-                "wss://spark-api.xf-yun.com/v3.5/chat",
-                (Model("generalv3.5", "Spark Max"),),
-                secrets={
-                    name: Secret(f"env:{key}")
-                    for name, key in zip(("app_id", "api_key", "api_secret"), spark, strict=True)
-                },
+        keys = key_sets.read(declaration, environment)
+        self._left_out[declaration.id] = keys.left_out
+        if keys.missing is not None:
+            self._off[declaration.id] = keys.missing
+        for key in keys.sets:
+            for name, value in key.items():
+                if value is None and type(None) not in get_args(own[name].annotation):
+                    raise ProvidersFileError(
+                        f'{here} {name} cannot be "none" for kind {declaration.kind!r}: give "env:NAME" or "file:PATH".'
+                    )
+        profile = declaration.profile
+        if profile.concurrency is not None:
+            self._admissions[profile.id] = Admission(profile.concurrency, profile.queue)
+        adapters = [adapter(profile, base_url=declaration.base_url, **options, **key) for key in keys.sets]
+        # The other way round is right: vendors write https:// for their WebSockets too.
+        if adapters[0].upstream != "websocket" and declaration.base_url.lower().startswith(("ws://", "wss://")):
+            raise ProvidersFileError(
+                f"{here} base_url must begin with https:// or http://: kind {declaration.kind!r} speaks no WebSocket."
             )
-        )
-    return declarations
+        return adapters[0] if len(adapters) == 1 else KeyRotation(adapters[0].profile, adapters)
+
+
+def _is_closed(breaker: Breaker) -> bool:
+    return breaker.state is BreakerState.CLOSED
 
 
 def _model_of(provider: Provider, model: str | None) -> Model:

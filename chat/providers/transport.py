@@ -95,6 +95,12 @@ class PacedConnection(asyncio.Protocol):
             raise ConnectionDied("the connection died") from error
         self._transport.write(self._tls.outgoing())
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the kernel has not taken."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size()
+
     async def read(self) -> bytes:
         """All that has come, or b"" at the end; raises ConnectionDied when there was no orderly end."""
         while not self._chunks:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import httpx
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from chat.providers.base import Pace
+from chat.providers.refused_handshake import HandshakeRefused, Refusal
 from chat.providers.tls import SessionCache
 from chat.providers.transport import ConnectionDied, PacedConnection
 
@@ -27,18 +28,10 @@ _quiet.setLevel(logging.INFO)
 MAX_MESSAGE = 16 << 20
 """Bytes of one message (16 MiB), its fragments together: far above any frame of a reply, and a bound."""
 
-REFUSAL_BYTES = 4096
-"""Kept of a refusal's body: enough for the sentence that tells one refusal from another."""
+MAX_UNSENT = 64 * 1024
+"""Bytes of answers to pings that may wait for who doesn't read them."""
 
-
-class HandshakeRefused(Exception):
-    """The server answered the upgrade with something else; 0 when that was no HTTP. `body` is cut to REFUSAL_BYTES,
-    to be looked at and not to be shown."""
-
-    def __init__(self, status: int, body: bytes = b"") -> None:
-        super().__init__(f"handshake refused with {status}")
-        self.status = status
-        self.body = body
+_UPGRADED = b"HTTP/1.1 101"
 
 
 class ProtocolBroken(Exception):
@@ -57,13 +50,16 @@ class UpstreamSocket:
     def __init__(self, protocol: ClientProtocol, connection: PacedConnection) -> None:
         self._protocol = protocol
         self._connection = connection
-        self._fragments: list[bytes] = []
+        self._unended = bytearray()
+        self._pongs = 0
         self._broken = False
 
     @classmethod
-    async def connect(cls, url: str, *, pace: Pace, seconds: float) -> UpstreamSocket:
-        """Opens the connection and the WebSocket on it within `seconds`. Raises TimeoutError, OSError,
-        HandshakeRefused."""
+    async def connect(
+        cls, url: str, *, pace: Pace, seconds: float, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> UpstreamSocket:
+        """Opens the connection and the WebSocket on it within `seconds`. `headers`: of the handshake, besides its own.
+        Raises TimeoutError, OSError, HandshakeRefused."""
         target = urlsplit(url)
         secure = target.scheme == "wss"
         async with asyncio.timeout(seconds):
@@ -77,10 +73,15 @@ class UpstreamSocket:
             socket = cls(ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_quiet), connection)
             connection.paced = False
             try:
-                await socket._shake_hands()
+                refusal = await socket._shake_hands(headers)
             except BaseException:
                 await connection.aclose()
                 raise
+        if refusal is not None:
+            try:
+                raise await refusal.whole()
+            finally:
+                await connection.aclose()
         connection.paced = True
         return socket
 
@@ -113,8 +114,12 @@ class UpstreamSocket:
 
         def parse(data: bytes) -> bool:
             self._protocol.receive_data(data)
-            self._flush()
-            return pass_on()
+            flooded = self._answer_pings()
+            if pass_on():
+                return True
+            if flooded:
+                raise ProtocolBroken
+            return False
 
         if not pass_on() and not await self._connection.pour(parse):
             raise ConnectionDied("closed without a close frame")
@@ -131,22 +136,31 @@ class UpstreamSocket:
         finally:
             await self._connection.aclose()
 
-    async def _shake_hands(self) -> None:
-        self._protocol.send_request(self._protocol.connect())
+    async def _shake_hands(self, headers: Mapping[str, str]) -> Refusal | None:
+        """The beginning of an answer that is no upgrade. The library would wait for the whole of one, and know nothing
+        of a long one."""
+        request = self._protocol.connect()
+        request.headers.update(headers)
+        self._protocol.send_request(request)
         self._flush()
+        begin = b""
         while self._protocol.state is State.CONNECTING:
             data = await self._connection.read()
+            begin += data
+            if len(begin) >= len(_UPGRADED):
+                if not begin.startswith(_UPGRADED):
+                    return await Refusal.begun(begin, self._connection)
+                begin = _UPGRADED
             if data:
                 self._protocol.receive_data(data)
             else:
                 self._protocol.receive_eof()
             error = self._protocol.handshake_exc
-            if isinstance(error, InvalidStatus):
-                raise HandshakeRefused(error.response.status_code, bytes(error.response.body[:REFUSAL_BYTES]))
             if not data or (error is not None and isinstance(error.__cause__, EOFError)):
                 raise ConnectionDied("closed during the handshake")
             if error is not None:
                 raise HandshakeRefused(0)
+        return None
 
     def _messages(self) -> list[bytes]:
         messages: list[bytes] = []
@@ -158,13 +172,25 @@ class UpstreamSocket:
             if event.opcode is Opcode.BINARY:
                 self._broken = True  # what came before it is still handed out
                 break
-            self._fragments.append(bytes(event.data))
+            if event.fin and not self._unended:
+                messages.append(bytes(event.data))
+                continue
+            self._unended += event.data
             if event.fin:
-                messages.append(self._fragments[0] if len(self._fragments) == 1 else b"".join(self._fragments))
-                self._fragments.clear()
+                messages.append(bytes(self._unended))
+                self._unended.clear()
         return messages
 
-    def _flush(self) -> None:
+    def _answer_pings(self) -> bool:
+        """Whether the answers pile up. The question may still be on its way: it doesn't count."""
+        self._pongs += self._flush()
+        return min(self._pongs, self._connection.unsent) > MAX_UNSENT
+
+    def _flush(self) -> int:
+        """How many bytes there were to send."""
+        size = 0
         for data in self._protocol.data_to_send():
             if data:
                 self._connection.write(data)
+                size += len(data)
+        return size

@@ -243,15 +243,26 @@ def _accepted_before(generation: Generation) -> Accepted:
 
 
 def start_of(generation: Generation) -> StartData:
+    """As it was given first: with who was asked, whoever answers by now."""
+    provider, model, upstream = _asked_of(generation)
     return StartData(
         str(generation.id),
         str(generation.conversation_id),
         None if generation.user_message_id is None else str(generation.user_message_id),
         str(generation.message_id),
-        generation.provider,
-        generation.model,
-        generation.upstream,
+        provider,
+        model,
+        upstream,
     )
+
+
+def _asked_of(generation: Generation) -> tuple[str, str, str]:
+    """Provider, model and upstream: the row has who answers, and the note of a fallback has both."""
+    for note in generation.notes:
+        if note["note"] == "fallback" and "asked_upstream" in note["details"]:
+            details = note["details"]
+            return details["asked"], details["asked_model"], details["asked_upstream"]
+    return generation.provider, generation.model, generation.upstream
 
 
 def title_of(text: str) -> str:

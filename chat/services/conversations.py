@@ -122,7 +122,17 @@ def _with_siblings(conversation: uuid.UUID, messages: list[Message]) -> list[Mes
     )
     for child, parent, role in children.order_by("id").values_list("id", "parent_id", "role"):
         family[parent, role].append(child)
-    return [message_record(message, family[message.parent_id, message.role]) for message in messages]
+    notes = _notes_of(messages)
+    return [
+        message_record(message, family[message.parent_id, message.role], notes.get(message.latest_generation, ()))
+        for message in messages
+    ]
+
+
+def _notes_of(messages: Iterable[Message]) -> dict[uuid.UUID | None, list[dict[str, Any]]]:
+    """By generation: of those that filled these messages last."""
+    filled = [message.latest_generation for message in messages if message.latest_generation is not None]
+    return dict(Generation.objects.filter(id__in=filled).values_list("id", "notes")) if filled else {}
 
 
 def _running(conversations: list[uuid.UUID]) -> defaultdict[uuid.UUID, list[uuid.UUID]]:

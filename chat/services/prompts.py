@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from chat.models import Conversation, Message
+from chat.models import Conversation, Generation, Message
 from chat.models.message import Role
-from chat.providers.base import Turn
+from chat.providers.base import ChatRequest, Counted, Pace, Params, Turn
+from chat.services import recorded_params
+
+LOOK_BACK = 8
+"""Answers, newest first, that are looked through for those whose tokens the upstream has counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A path through the tree: its last message's id, and its turns, oldest first."""
+    """A path through the tree: its last message's id, and its turns, oldest first. `left_out`: messages before them
+    that don't fit; `counted`: what upstreams have said of the size of the beginning, the newest first, each with the
+    digest of the system prompt that it was under."""
 
-    leaf: uuid.UUID | None
-    turns: tuple[Turn, ...]
+    leaf: uuid.UUID | None = None
+    turns: tuple[Turn, ...] = ()
+    left_out: int = 0
+    counted: tuple[tuple[str, Counted], ...] = ()
+
+    def asked(self, question: str) -> Branch:
+        """With a new question at its end."""
+        return replace(self, turns=(*self.turns, Turn("user", question)))
+
+    def under(self, system: str) -> Branch:
+        """With the system prompt before it. What was counted under another is not known any more."""
+        turns = (Turn("system", system), *self.turns) if system else self.turns
+        digest = recorded_params.digest_of(system)
+        return replace(self, turns=turns, counted=tuple(one for one in self.counted if one[0] == digest))
+
+    def request(self, model: str, params: Params, user: uuid.UUID, pace: Pace) -> ChatRequest:
+        counted = tuple(one for _digest, one in self.counted)
+        return ChatRequest(model, self.turns, params, user.hex, pace, counted, self.left_out)
+
+    @property
+    def chars(self) -> int:
+        return sum(len(turn.text) for turn in self.turns)
+
+
+@dataclass(slots=True)
+class _Part:
+    """A turn as it is put together, from its newest message to its oldest."""
+
+    role: Literal["user", "assistant"]
+    texts: list[str]
+    answered_by: uuid.UUID | None
 
 
 def branch(conversation: Conversation, leaf: uuid.UUID | None, max_chars: int | None) -> Branch:
@@ -27,31 +62,54 @@ def branch(conversation: Conversation, leaf: uuid.UUID | None, max_chars: int | 
     if leaf is None:
         leaf = next(reversed(parents), None)
     path = _path(parents, leaf)
-    turns: list[Turn] = []
+    columns = ("id", "role", "text", "latest_generation")
+    rows = {row[0]: row[1:] for row in Message.objects.filter(id__in=path).values_list(*columns)}
+    parts: list[_Part] = []
     room = max_chars
-    texts = {row[0]: row[1:] for row in Message.objects.filter(id__in=path).values_list("id", "role", "text")}
     for message in path:
-        role, text = texts[message]
+        role, text, generation = rows[message]
         if not text:
             continue
         if room is not None:
             room -= len(text)
-            if room < 0 and turns:
+            if room < 0 and parts:
                 break
         speaker: Literal["user", "assistant"] = "user" if role == Role.USER else "assistant"
-        if turns and turns[-1].role == speaker:
+        if parts and parts[-1].role == speaker:
             # The reply between them failed without a text; many upstreams want the roles to alternate.
-            turns[-1] = Turn(speaker, f"{text}\n\n{turns[-1].text}")
+            parts[-1].texts.append(text)
         else:
-            turns.append(Turn(speaker, text))
-    turns.reverse()
-    while turns and turns[0].role == "assistant":
-        del turns[0]
-    return Branch(leaf, tuple(turns))
+            parts.append(_Part(speaker, [text], generation))
+    while parts and parts[-1].role == "assistant":
+        parts.pop()
+    parts.reverse()
+    left_out = sum(1 for _role, text, _generation in rows.values() if text) - sum(len(part.texts) for part in parts)
+    turns = tuple(Turn(part.role, "\n\n".join(reversed(part.texts))) for part in parts)
+    # What was counted was of the whole.
+    return Branch(leaf, turns, left_out, () if left_out else _counted(parts))
 
 
-def with_system(turns: tuple[Turn, ...], system: str) -> tuple[Turn, ...]:
-    return (Turn("system", system), *turns) if system else turns
+def _counted(parts: Sequence[_Part]) -> tuple[tuple[str, Counted], ...]:
+    """What was sent for each of the newest answers, as its upstream has counted it. What it has answered is not counted
+    as it is sent again: without its thoughts, and without what marks a turn. For one that was continued or taken over,
+    a part of it was sent too; and what was sent of a trimmed conversation is less than the whole."""
+    places = {part.answered_by: at for at, part in enumerate(parts) if part.answered_by is not None}
+    newest = list(reversed(places))[:LOOK_BACK]
+    if not newest:
+        return ()
+    columns = ("id", "provider", "model", "input_tokens", "params", "notes")
+    known = Generation.objects.filter(
+        id__in=newest, usage_estimated=False, input_tokens__gt=0, text_offset=0, reasoning_offset=0, epoch=1
+    )
+    rows = {row[0]: row[1:] for row in known.values_list(*columns)}
+    counted = []
+    for generation in newest:
+        if generation not in rows or not places[generation]:
+            continue
+        provider, model, tokens, params, notes = rows[generation]
+        if not any(note.get("note") == "trimmed" for note in notes):
+            counted.append((recorded_params.system_of(params), Counted(provider, model, places[generation], tokens)))
+    return tuple(counted)
 
 
 def _path(parents: Mapping[uuid.UUID, uuid.UUID | None], leaf: uuid.UUID | None) -> list[uuid.UUID]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,9 +19,10 @@ from chat.engine.log import EventLog, Sealed
 from chat.engine.store import Ending, Store
 from chat.engine.terminal import snapshot_of, terminal_event
 from chat.errors import ErrorCode, GenerationFailed, Unavailable
-from chat.events import LOG_VERSION, FinishReason, Status, Usage
+from chat.events import LOG_VERSION, FinishReason, Note, Status, Usage
 from chat.models import Generation
 from chat.observation import Lost
+from chat.services import notes
 from chat.services.database import Database
 from chat.services.failure_words import words
 from chat.services.records import generation_texts
@@ -54,6 +55,7 @@ class Taken:
     stopped: bool
     first_token_ms: int | None
     duration_ms: int
+    notes: Sequence[Note]
     lost: Lost
 
 
@@ -126,6 +128,7 @@ class Reaper:
             datetime.now(UTC),
             taken.lost.provider,
             taken.lost.model,
+            taken.lost.upstream,
         )
         if not await self._store.finish(ending):
             return False
@@ -168,6 +171,7 @@ def _outcome(taken: Taken, text: str, reasoning: str) -> Outcome:
         error=None if stopped else GenerationFailed(ErrorCode.INTERRUPTED),
         first_token_ms=taken.first_token_ms,
         duration_ms=taken.duration_ms,
+        notes=taken.notes,
     )
 
 
@@ -211,6 +215,7 @@ def _taken(generation: Generation) -> Taken:
         generation.wanted == "stop",
         generation.first_token_ms,
         duration_ms,
+        notes.of_row(generation.notes, Note),
         Lost(
             str(generation.id),
             str(generation.conversation_id),

@@ -9,6 +9,7 @@ from typing import Any
 from chat.engine.terminal import timestamp
 from chat.errors import RETRYABLE, ErrorCode
 from chat.models import Conversation, Generation, Message
+from chat.services.notes import of_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,17 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteRecord:
+    """What stands beside a reply's text: `note` and `details` are those of a `note` event."""
+
+    note: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class MessageRecord:
+    """`notes`: its latest generation's."""
+
     id: str
     conversation: str
     parent: str | None
@@ -49,6 +60,7 @@ class MessageRecord:
     status: str
     generation: str | None
     siblings: list[str]
+    notes: list[NoteRecord]
     feedback: int | None
     created_at: str
 
@@ -83,6 +95,7 @@ class GenerationRecord:
     finish_reason: str | None
     usage: UsageRecord | None
     error: ErrorRecord | None
+    notes: list[NoteRecord]
     first_token_ms: int | None
     duration_ms: int | None
     created_at: str
@@ -113,7 +126,8 @@ def conversation_record(conversation: Conversation, running: Iterable[Any] = ())
     )
 
 
-def message_record(message: Message, siblings: Sequence[Any]) -> MessageRecord:
+def message_record(message: Message, siblings: Sequence[Any], notes: Iterable[dict[str, Any]] = ()) -> MessageRecord:
+    """`notes`: as its generation's row has them."""
     return MessageRecord(
         str(message.id),
         str(message.conversation_id),
@@ -125,6 +139,7 @@ def message_record(message: Message, siblings: Sequence[Any]) -> MessageRecord:
         message.status,
         _optional_id(message.latest_generation),
         [str(sibling) for sibling in siblings],
+        of_row(notes, NoteRecord),
         None,
         timestamp(message.created_at),
     )
@@ -147,6 +162,7 @@ def generation_record(generation: Generation) -> GenerationRecord:
         generation.finish_reason or None,
         usage_record(generation),
         error_record(generation),
+        of_row(generation.notes, NoteRecord),
         generation.first_token_ms,
         generation.duration_ms,
         timestamp(generation.created_at),

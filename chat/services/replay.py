@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chat.engine.terminal import timestamp
-from chat.events import ENDED, Entry, ErrorData, FinalData, SnapshotData, Status, Usage, encode
+from chat.events import ENDED, Entry, ErrorData, FinalData, Note, SnapshotData, Status, Usage, encode
 from chat.models import Generation
+from chat.services import notes
 from chat.services.records import error_record, generation_texts, usage_record
 
 
@@ -21,7 +22,7 @@ def entries_after(generation: Generation, after: int) -> list[Entry]:
     if after == generation.seq - 1:
         return [terminal]
     text, reasoning = generation_texts(generation)
-    snapshot = SnapshotData(text, reasoning, generation.status)
+    snapshot = SnapshotData(text, reasoning, generation.status, notes=notes.of_row(generation.notes, Note))
     return [Entry(generation.seq - 1, "snapshot", encode(snapshot)), terminal]
 
 

@@ -16,14 +16,15 @@ from chat.engine.clock import StreamPace
 from chat.engine.engine import Engine
 from chat.engine.job import Job, Source
 from chat.errors import Conflict
-from chat.events import StartData
+from chat.events import StartData, Tell
 from chat.models import Conversation, Generation
 from chat.models.message import Role
 from chat.observation import Run
-from chat.providers.base import ChatRequest, Model, Params, Provider, Turn
+from chat.providers.base import Model, Params, Provider
 from chat.providers.registry import Registry
-from chat.providers.resilience import RecoveringSource
-from chat.services import access, prompts, replay
+from chat.providers.resilience.cached_source import source_for
+from chat.providers.resilience.reply_cache import ReplyCache
+from chat.services import access, prompts, recorded_params, replay
 from chat.services.acceptance import (
     Accepted,
     Answerer,
@@ -82,6 +83,7 @@ class Sending:
         nudges: Nudges,
         worker: str,
         context_chars: int | None,
+        reply_cache: ReplyCache | None,
     ) -> None:
         self._engine = engine
         self._database = database
@@ -91,6 +93,7 @@ class Sending:
         self._nudges = nudges
         self._worker = worker
         self._context_chars = context_chars
+        self._reply_cache = reply_cache
         self._accepting: Counter[uuid.UUID] = Counter()
 
     async def send(self, author: Author, send: Send) -> Started:
@@ -129,24 +132,23 @@ class Sending:
     async def _send(self, author: Author, send: Send) -> Started:
         if send.conversation is None and send.parent is None:
             provider, model = self._registry.choose(send.provider, send.model)
-            turns: tuple[Turn, ...] = ()
-            conversation_id = parent = None
+            branch = prompts.Branch()
+            conversation_id = None
             system = send.system or ""
         else:
             conversation, leaf = await self._database.read(_place, author.user, send.conversation, send.parent)
             provider, model = self._choose(send.provider, send.model, conversation)
             system = conversation.system if send.system is None else send.system
             branch = await self._database.read(prompts.branch, conversation, leaf, self._context_chars)
-            turns, conversation_id, parent = branch.turns, conversation.id, branch.leaf
-        turns = prompts.with_system((*turns, Turn("user", send.message)), system)
+            conversation_id = conversation.id
         return await self._start(
             author,
             lambda answerer: self._database.write(
-                accept_send, author.user, conversation_id, parent, send.message, answerer, send.key
+                accept_send, author.user, conversation_id, branch.leaf, send.message, answerer, send.key
             ),
             provider,
             model,
-            turns,
+            branch.asked(send.message).under(system),
             send,
             system,
         )
@@ -154,10 +156,9 @@ class Sending:
     async def _edit(self, author: Author, conversation_id: uuid.UUID, parent: uuid.UUID | None, send: Send) -> Started:
         conversation = await self._database.read(access.conversation, author.user, conversation_id)
         provider, model = self._choose(send.provider, send.model, conversation)
-        turns: tuple[Turn, ...] = ()
+        branch = prompts.Branch()
         if parent is not None:
-            turns = (await self._database.read(prompts.branch, conversation, parent, self._context_chars)).turns
-        turns = prompts.with_system((*turns, Turn("user", send.message)), conversation.system)
+            branch = await self._database.read(prompts.branch, conversation, parent, self._context_chars)
         return await self._start(
             author,
             lambda answerer: self._database.write(
@@ -165,7 +166,7 @@ class Sending:
             ),
             provider,
             model,
-            turns,
+            branch.asked(send.message).under(conversation.system),
             send,
             conversation.system,
         )
@@ -187,7 +188,7 @@ class Sending:
             ),
             provider,
             model,
-            prompts.with_system(branch.turns, conversation.system),
+            branch.under(conversation.system),
             Send(message="", key=key),
             conversation.system,
         )
@@ -211,7 +212,7 @@ class Sending:
             lambda answerer: self._database.write(accept_continuation, author.user, message.id, answerer, key),
             provider,
             model,
-            prompts.with_system(branch.turns, conversation.system),
+            branch.under(conversation.system),
             Send(message="", key=key),
             conversation.system,
         )
@@ -222,22 +223,18 @@ class Sending:
         accept: Callable[[Answerer], Coroutine[Any, Any, Accepted]],
         provider: Provider,
         model: Model,
-        turns: tuple[Turn, ...],
+        prompt: prompts.Branch,
         send: Send,
         system: str,
     ) -> Started:
-        params = {
-            name: value
-            for name in ("temperature", "top_p", "max_tokens")
-            if (value := getattr(send.params, name)) is not None
-        }
+        params = recorded_params.to_row(send.params, system)
         answerer = Answerer(provider.id, model.id, provider.upstream, params, system, author.language, self._worker)
         try:
             accepted = (await accept(answerer)).noted()
         except IntegrityError:
             accepted = (await self._twin(author.user, send.key)).noted()
         if not accepted.known:
-            self._run(author, accepted, provider, model, turns, send.params)
+            self._run(author, accepted, provider, model, prompt, send.params)
             self._nudges.conversation_changed(
                 author.user,
                 "message",
@@ -253,18 +250,18 @@ class Sending:
         accepted: Accepted,
         provider: Provider,
         model: Model,
-        turns: tuple[Turn, ...],
+        prompt: prompts.Branch,
         params: Params,
     ) -> None:
-        def open_source(pace: StreamPace, run: Run) -> Source:
-            request = ChatRequest(model.id, turns, params, author.user.hex, pace)
-            return RecoveringSource(self._registry, provider, model, request, run)
+        def open_source(pace: StreamPace, run: Run, tell: Tell) -> Source:
+            request = prompt.request(model.id, params, author.user, pace)
+            return source_for(self._reply_cache, self._registry, provider, model, request, run, tell)
 
         job = Job(
             start=accepted.start,
             account=str(author.user),
             epoch=accepted.epoch,
-            input_chars=sum(len(turn.text) for turn in turns),
+            input_chars=prompt.chars,
             open_source=open_source,
             words=lambda failure: words(failure, author.language),
         )
@@ -278,12 +275,15 @@ class Sending:
         return accepted
 
     def _choose(self, provider: str | None, model: str | None, conversation: Conversation) -> tuple[Provider, Model]:
-        """What the request names, else what the conversation used last, else the default."""
+        """What the request names, else what the conversation used last, else the default. One that has failed stays the
+        conversation's: its fallbacks answer for it, and say so."""
         if provider is None and model is None and conversation.provider:
             known = self._registry.providers.get(conversation.provider)
-            if known is not None and self._registry.state(known.id) == "ready":
+            if known is not None:
                 has_model = any(item.id == conversation.model for item in known.models)
-                return self._registry.choose(known.id, conversation.model if has_model else None)
+                last = conversation.model if has_model else known.models[0].id
+                if self._registry.state(known.id) != "off":
+                    return self._registry.choose(known.id, last)
         return self._registry.choose(provider, model)
 
     @contextmanager

@@ -14,11 +14,13 @@ from django.db.models.functions import Concat, Substr
 from chat.engine.generation import Outcome
 from chat.engine.store import Ending, Partial, Store
 from chat.models import Conversation, Generation, Message
+from chat.services import notes
 from chat.services.database import Database
 from chat.services.statements import update_returning
 
 _SAVE_GENERATION = """
-    UPDATE chat_generation SET seq = %s, status = %s, first_token_ms = %s, heartbeat = %s, provider = %s, model = %s
+    UPDATE chat_generation SET seq = %s, status = %s, first_token_ms = %s, heartbeat = %s, provider = %s, model = %s,
+        upstream = %s
     WHERE id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')
 """
 _SAVE_MESSAGE = """
@@ -34,9 +36,10 @@ _SAVE_MESSAGE = """
 _SAVE_ALL = """
     WITH ours AS (
         UPDATE chat_generation SET seq = new.seq, status = new.status, first_token_ms = new.first_token_ms,
-            heartbeat = %s, provider = new.provider, model = new.model
-        FROM unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::integer[], %s::text[], %s::text[])
-            AS new(id, epoch, seq, status, first_token_ms, provider, model)
+            heartbeat = %s, provider = new.provider, model = new.model, upstream = new.upstream
+        FROM unnest(
+            %s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[]
+        ) AS new(id, epoch, seq, status, first_token_ms, provider, model, upstream)
         WHERE chat_generation.id = new.id AND chat_generation.epoch = new.epoch
             AND chat_generation.status IN ('queued', 'streaming', 'paused')
         RETURNING chat_generation.id, chat_generation.message_id, new.status
@@ -76,9 +79,11 @@ class DatabaseStore(Store):
                     [one.first_token_ms for one in partials],
                     [one.provider for one in partials],
                     [one.model for one in partials],
+                    [one.upstream for one in partials],
                 )
                 messages = ([one.text for one in partials], [one.reasoning for one in partials])
                 cursor.execute(_SAVE_ALL, (now, ids, *generations, ids, *messages))
+                self._save_notes(partials)
                 return
             # The messages first: their guard reads the generations.
             keys = [uuid.UUID(one.generation).hex for one in partials]
@@ -91,23 +96,33 @@ class DatabaseStore(Store):
             )
             cursor.executemany(
                 _SAVE_GENERATION,
-                [
-                    (one.seq, one.status.value, one.first_token_ms, now, one.provider, one.model, key, one.epoch)
-                    for one, key in zip(partials, keys, strict=True)
-                ],
+                [(*_columns_of(one, now), key, one.epoch) for one, key in zip(partials, keys, strict=True)],
             )
+            self._save_notes(partials)
+
+    def _save_notes(self, partials: Sequence[Partial]) -> None:
+        """Most replies have none, and cost no statement."""
+        for one in partials:
+            if one.notes is not None:
+                key = (self._key(one.generation), one.epoch)
+                update_returning(
+                    Generation, self._database.alias, {"notes": notes.to_row(one.notes)}, _STILL_OURS, key, ("id",)
+                )
+
+    def _key(self, generation: str) -> Any:
+        return Generation._meta.pk.get_db_prep_value(uuid.UUID(generation), connections[self._database.alias])
 
     def _finish(self, ending: Ending) -> bool:
         outcome, error = ending.outcome, ending.outcome.error
         using = self._database.alias
-        generation_key = Generation._meta.pk.get_db_prep_value(uuid.UUID(ending.generation), connections[using])
-        changes = {
+        changes: dict[str, Any] = {
             "status": outcome.status.value,
             "seq": ending.seq,
             "heartbeat": ending.finished_at,
             "finished_at": ending.finished_at,
             "provider": ending.provider,
             "model": ending.model,
+            "upstream": ending.upstream,
             "text_length": len(outcome.text),
             "reasoning_length": len(outcome.reasoning),
             "finish_reason": outcome.finish_reason.value if outcome.finish_reason is not None else "",
@@ -120,9 +135,10 @@ class DatabaseStore(Store):
             "first_token_ms": outcome.first_token_ms,
             "duration_ms": outcome.duration_ms,
         }
-        row = update_returning(
-            Generation, using, changes, _STILL_OURS, (generation_key, ending.epoch), _WHERE_THE_TEXT_GOES
-        )
+        if outcome.notes:
+            changes["notes"] = notes.to_row(outcome.notes)
+        key = (self._key(ending.generation), ending.epoch)
+        row = update_returning(Generation, using, changes, _STILL_OURS, key, _WHERE_THE_TEXT_GOES)
         if row is None:
             # An attempt whose answer was lost may have made it.
             made = Generation.objects.using(using).filter(
@@ -145,6 +161,12 @@ class DatabaseStore(Store):
         else:
             whole = {"text": outcome.text, "reasoning": outcome.reasoning, "status": status}
             update_returning(Message, self._database.alias, whole, "id = %s", (message,), ("id",))
+
+
+def _columns_of(partial: Partial, now: Any) -> tuple[Any, ...]:
+    """In the order of `_SAVE_GENERATION`."""
+    who = (partial.provider, partial.model, partial.upstream)
+    return partial.seq, partial.status.value, partial.first_token_ms, now, *who
 
 
 def after_prefix(field: str, offset: int, text: str) -> str | Concat:

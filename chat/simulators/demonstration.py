@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from chat.providers.base import Model
-from chat.providers.providers_file import Declaration, Secret
+from chat.providers.base import Model, Profile
+from chat.providers.declaration import Declaration, Secret
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.spark import SparkSimulator
 
@@ -25,24 +25,20 @@ class Demonstration:
         model = Model("demo", "Demonstration")
         return [
             Declaration(
-                "demo-sse",
                 "openai_chat",
-                "Demonstration (SSE)",
+                Profile("demo-sse", "Demonstration (SSE)", (model,)),
                 self._openai.url,
-                (model,),
-                secrets={"api_key": Secret("demonstration", self._api_key)},
+                secrets={"api_key": (Secret("demonstration", self._api_key),)},
                 options={"prefill": "prefix"},
             ),
             Declaration(
-                "demo-websocket",
                 "spark",
-                "Demonstration (WebSocket)",
+                Profile("demo-websocket", "Demonstration (WebSocket)", (model,)),
                 self._spark.url,
-                (model,),
                 secrets={
-                    "app_id": Secret("demonstration", "demo"),
-                    "api_key": Secret("demonstration", self._api_key),
-                    "api_secret": Secret("demonstration", self._api_secret),
+                    "app_id": (Secret("demonstration", "demo"),),
+                    "api_key": (Secret("demonstration", self._api_key),),
+                    "api_secret": (Secret("demonstration", self._api_secret),),
                 },
             ),
         ]

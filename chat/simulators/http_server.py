@@ -31,10 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
-    """`headers` by their names in lower case."""
+    """`headers` by their names in lower case; `query` as it stands behind the path."""
 
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
     body: bytes
 
@@ -59,14 +60,15 @@ class Answer:
         )
         self._transport.write(head.encode() + body)
 
-    def begin_stream(self) -> None:
+    def begin_stream(self, content_type: bytes = b"text/event-stream; charset=utf-8") -> None:
         self._transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
-            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nCache-Control: no-cache\r\n"
+            b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" % content_type
         )
 
     def chunk(self, data: bytes) -> None:
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if not self._transport.is_closing():  # else asyncio warns of each piece that nobody will read
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def end(self) -> None:
         self._transport.write(b"0\r\n\r\n")
@@ -199,8 +201,8 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._task is None:
-            path = self._path.decode("latin1").partition("?")[0]
-            request = Request(self._parser.get_method().decode("latin1"), path, self._headers, bytes(self._body))
+            path, _mark, query = self._path.decode("latin1").partition("?")
+            request = Request(self._parser.get_method().decode("latin1"), path, query, self._headers, bytes(self._body))
             self._body.clear()
             self._task = asyncio.get_running_loop().create_task(self._server.handle(request, self._answer))
             self._task.add_done_callback(self._done)

@@ -16,12 +16,9 @@ import msgspec
 from chat.simulators.base import Simulator
 from chat.simulators.http_server import Answer, HttpServer, Request
 from chat.simulators.script import Fault, Script, script_for
-
-HUGE_LINE = 17 << 20
-"""More than any decoder of ours bears."""
+from chat.simulators.voice import Voice, speak
 
 _MENU = ("demo", "echo")
-_PIECE = b"x" * 65536
 _STATUS_FAULTS: dict[Fault, tuple[int, str, str]] = {
     Fault.UNAUTHORIZED: (401, "invalid_request_error", "invalid_api_key"),
     Fault.RATE_LIMITED: (429, "requests", "rate_limit_exceeded"),
@@ -131,7 +128,8 @@ class OpenAIChatSimulator(Simulator):
         elif script.fault is Fault.REFUSE:
             answer.reset()
         elif body.stream:
-            await _Stream(body, answer).speak(script)
+            script, reason = _shortened(body, script)
+            await speak(_Voice(body, reason), script, answer)
         else:
             await _speak_whole(body, answer, script)
 
@@ -161,12 +159,12 @@ def _usage(question: str, tokens: int) -> dict[str, Any]:
     }
 
 
-class _Stream:
+class _Voice(Voice):
     """One reply in chunks. What is the same in all of them is encoded once."""
 
-    def __init__(self, body: _ChatBody, answer: Answer) -> None:
+    def __init__(self, body: _ChatBody, reason: str) -> None:
         self._body = body
-        self._answer = answer
+        self._reason = reason
         frame = {
             "id": f"chatcmpl-{secrets.token_hex(8)}",
             "object": "chat.completion.chunk",
@@ -180,59 +178,28 @@ class _Stream:
         self._after = b'],"usage":null}\n\n' if self._with_usage else b"]}\n\n"
         self._after_token = b'},"logprobs":null,"finish_reason":null}' + self._after
 
-    async def speak(self, script: Script) -> None:
-        answer = self._answer
-        answer.begin_stream()
-        if script.fault is Fault.SILENCE:
-            await asyncio.Event().wait()
-        script, reason = _shortened(self._body, script)
-        self._choice({"role": "assistant", "content": "", "refusal": None}, None)
-        if script.fault is not Fault.EMPTY:
-            async for token in script.pace():
-                answer.chunk(self._before_token + _encode(token) + self._after_token)
-                answer.record.tokens_sent += 1
-                await answer.drain()
-        if script.fault not in (None, Fault.SLOW, Fault.EMPTY):
-            await self._misbehave(script.fault)
-            return
-        self._choice({}, reason)
+    def opening(self) -> bytes:
+        return self._choice({"role": "assistant", "content": "", "refusal": None}, None)
+
+    def token(self, text: str) -> bytes:
+        return self._before_token + _encode(text) + self._after_token
+
+    def thought(self, text: str) -> bytes:
+        return self._choice({"content": None, "reasoning_content": text}, None)
+
+    def closing(self, tokens: int) -> bytes:
+        end = self._choice({}, self._reason)
         if self._with_usage:
-            usage = _usage(self._body.question, answer.record.tokens_sent)
-            answer.chunk(self._before + b'],"usage":' + _encode(usage) + b"}\n\n")
-        answer.chunk(b"data: [DONE]\n\n")
-        answer.end()
+            end += self._before + b'],"usage":' + _encode(_usage(self._body.question, tokens)) + b"}\n\n"
+        return end + b"data: [DONE]\n\n"
 
-    async def _misbehave(self, fault: Fault | None) -> None:
-        answer = self._answer
-        match fault:
-            case Fault.STALL:
-                await asyncio.Event().wait()
-            case Fault.CUT:
-                await asyncio.sleep(0.05)
-                answer.reset()
-            case Fault.CUT_CHARACTER:
-                answer.chunk(self._before_token + '"界'.encode()[:-1])
-                await asyncio.sleep(0.05)
-                answer.reset()
-            case Fault.GARBAGE:
-                answer.chunk(b"data: {this is not JSON\n\n")
-                answer.end()
-            case Fault.HUGE_LINE:
-                answer.chunk(self._before_token + b'"')
-                for _ in range(HUGE_LINE // len(_PIECE)):
-                    answer.chunk(_PIECE)
-                    await answer.drain()
-                answer.end()
-            case Fault.NO_END_MARK:
-                answer.end()
-            case Fault.ERROR_FRAME:
-                error = {"message": "The server is overloaded.", "type": "server_error", "param": None, "code": None}
-                answer.chunk(b"data: " + _encode({"error": error}) + b"\n\n")
-                answer.end()
+    def try_later(self) -> bytes:
+        error = {"message": "The server is overloaded.", "type": "server_error", "param": None, "code": None}
+        return b"data: " + _encode({"error": error}) + b"\n\n"
 
-    def _choice(self, delta: dict[str, str | None], reason: str | None) -> None:
+    def _choice(self, delta: dict[str, str | None], reason: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        self._answer.chunk(self._before + _encode(choice) + self._after)
+        return self._before + _encode(choice) + self._after
 
 
 async def _speak_whole(body: _ChatBody, answer: Answer, script: Script) -> None:
@@ -259,7 +226,7 @@ async def _speak_whole(body: _ChatBody, answer: Answer, script: Script) -> None:
     )
     if fault in (None, Fault.SLOW, Fault.EMPTY):
         answer.body(200, encoded)
-    elif fault in (Fault.CUT, Fault.CUT_CHARACTER):
+    elif fault in (Fault.CUT, Fault.CUT_EARLY, Fault.CUT_CHARACTER):
         answer.body(200, encoded[: len(encoded) // 2], size=len(encoded))
         await asyncio.sleep(0.05)
         answer.reset()

@@ -4,13 +4,17 @@ demo                a friendly answer about the question, at reading speed
 echo                the last user message, a few characters a token
 tokens-N-R          N tokens `t000001 `, `t000002 ` … at R a second; R 0: at full speed
 bytes-N             N bytes of text at full speed, in tokens of 1 KiB
+reasons             a few thoughts, then the words of `FAULT_TEXT`
 fault-NAME          one of `Fault`, with the words of `FAULT_TEXT` before it where text comes first
 fault-NAME-xK       the fault for the first K requests to this simulator, then `demo`
+trouble-P           one of all faults in P of a hundred requests, by chance, but the same for the same number of a
+                    request; every text begins with this number, as `#17 `
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -18,6 +22,9 @@ from enum import StrEnum
 
 FAULT_TEXT = ("Some ", "words ", "came ", "through ")
 """The tokens that precede a fault in mid-stream."""
+
+THOUGHTS = ("Let me ", "think. ")
+"""What a model that reasons says to itself."""
 
 
 class Fault(StrEnum):
@@ -27,6 +34,7 @@ class Fault(StrEnum):
     SERVER_ERROR = "500"
     REJECTED = "400"
     FILTERED = "filtered"  # the protocol's own way to refuse content, before any text
+    CUT_EARLY = "cut-early"  # the answer begins, then the connection is reset before any text
     SILENCE = "silence"  # accepts the request and never answers
     STALL = "stall"  # text, then silence
     SLOW = "slow"  # one token in 300 ms: not a failure
@@ -41,11 +49,12 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One parsed model name: the tokens to say, seconds between them, and the fault, if any."""
+    """One parsed model name: the tokens to say, seconds between them, the fault, if any, and the thoughts before."""
 
     tokens: tuple[str, ...]
     interval: float
     fault: Fault | None = None
+    thoughts: tuple[str, ...] = ()
 
     def behind(self, said: str) -> Script:
         """What is left of it, where it begins so; else all."""
@@ -74,6 +83,10 @@ class Script:
 _TOKENS = re.compile(r"tokens-(\d+)-(\d+)")
 _BYTES = re.compile(r"bytes-(\d+)")
 _FAULT = re.compile(r"fault-(.+?)(?:-x(\d+))?")
+_TROUBLE = re.compile(r"trouble-(\d+)")
+_TROUBLED_TOKENS = (1, 60)
+_SLOW_SECONDS = 0.3
+_FAULT_SECONDS = 0.02
 
 
 def script_for(model: str, question: str, request_number: int) -> Script:
@@ -88,12 +101,27 @@ def script_for(model: str, question: str, request_number: int) -> Script:
     if match := _FAULT.fullmatch(model):
         fault = Fault(match[1])
         if match[2] is None or request_number <= int(match[2]):
-            if fault is Fault.SLOW:
-                return Script(FAULT_TEXT, 0.3, fault)
-            return Script(FAULT_TEXT, 0.02, fault)
+            return Script(FAULT_TEXT, _seconds(fault), fault)
+    if match := _TROUBLE.fullmatch(model):
+        return _troubled(model, int(match[1]), request_number)
+    if model == "reasons":
+        return Script(FAULT_TEXT, 0.0, thoughts=THOUGHTS)
     if model == "echo":
         return Script(tuple(_pieces(question, 4)) or ("…",), 0.01)
     return Script(tuple(_pieces(_demonstration(question), 3)), 0.03)
+
+
+def _seconds(fault: Fault) -> float:
+    return _SLOW_SECONDS if fault is Fault.SLOW else _FAULT_SECONDS
+
+
+def _troubled(model: str, percent: int, number: int) -> Script:
+    chance = random.Random(f"{model}-{number}")  # noqa: S311 (nobody's secret)
+    if chance.random() * 100 < percent:
+        fault = chance.choice(list(Fault))
+        return Script((f"#{number} ", *FAULT_TEXT), _seconds(fault), fault)
+    words = (f"{chance.choice('abc天地人')}{word} " for word in range(chance.randint(*_TROUBLED_TOKENS)))
+    return Script((f"#{number} ", *words), 0.0)
 
 
 def _pieces(text: str, size: int) -> list[str]:

@@ -1,47 +1,37 @@
-"""A simulated upstream that speaks iFlytek Spark's WebSocket protocol, signature and all, with faults on demand."""
+"""A simulated upstream that speaks iFlytek Spark's WebSocket protocol, signature and all, with faults on demand.
+
+Source: iFlytek's "星火认知大模型 WebSocket 接口文档" and "图片理解 API 文档".
+"""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
-import email.utils
-import hmac
 import json
-import logging
-import re
-import socket
-import struct
-import time
-from http import HTTPStatus
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from dataclasses import replace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from chat.providers.spark_signing import sign
-from chat.simulators.base import ConnectionRecord, Simulator
-from chat.simulators.script import Fault, Script, script_for
-
-MAX_SKEW = 300
-"""Seconds that the signed date may be off."""
-
-MAX_QUESTION = 8 << 20
-HUGE_FRAME = 17 << 20
-"""More than any client of ours takes."""
+from chat.providers.spark_products import Product, product_at
+from chat.simulators.base import ConnectionRecord
+from chat.simulators.frame_voice import FrameVoice, speak
+from chat.simulators.script import THOUGHTS, Fault, script_for
+from chat.simulators.spark_gateway import refused
+from chat.simulators.websocket_server import WebSocketSimulator, reset
 
 THINKING_PATH = "/v1/x1"
-THOUGHTS = ("Let me ", "think. ")
-"""What the reasoning product says to itself before each answer."""
-
+MAX_APP_ID = 8
 MAX_UID = 32
+TOP_K = range(1, 7)
+PICTURE_BYTES = 4 << 20
 
-_ORIGIN = re.compile(r'(?:hmac username|api_key)="([^"]*)".*?signature="([^"]*)"')
+FORMAT, SCHEMA, PARAMETER, ENGINE_SCHEMA = 10003, 10004, 10005, 10163
+"""Numbers that refuse a question."""
 
 _CODE_FAULTS = {
+    Fault.UNAUTHORIZED: 10016,
     Fault.RATE_LIMITED: 11202,
     Fault.SERVER_ERROR: 10012,
     Fault.REJECTED: 10907,
@@ -49,183 +39,70 @@ _CODE_FAULTS = {
 }
 
 
-class SparkSimulator(Simulator):
+class SparkSimulator(WebSocketSimulator):
     """Serves every path of the product family; refuses other credentials than its own."""
+
+    path = "/v3.5/chat"
 
     def __init__(self, api_key: str = "key", api_secret: str = "secret") -> None:  # noqa: S107 (a simulator's)
         super().__init__()
         self._api_key = api_key
         self._api_secret = api_secret
-        self._server: Server | None = None
-        self._logger = logging.getLogger("chat.simulators.spark.websockets")
-        self._logger.setLevel(logging.CRITICAL)
 
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        host, port = next(iter(self._server.sockets)).getsockname()[:2]
-        return f"ws://{host}:{port}/v3.5/chat"
+    def check(self, connection: ServerConnection, request: Request) -> Response | None:
+        return refused(request.path, self._api_key, self._api_secret)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._server = await serve(
-            self._answer,
-            host,
-            port,
-            process_request=self._check,
-            compression=None,
-            max_size=MAX_QUESTION,
-            logger=self._logger,
-            close_timeout=0.5,
-            backlog=1024,
-        )
-
-    async def aclose(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    def _check(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The gateway's answers before the upgrade."""
-        target = urlsplit(request.path)
-        query = {name: values[0] for name, values in parse_qs(target.query).items()}
-        if "authorization" not in query:
-            return _refusal(HTTPStatus.UNAUTHORIZED, "Unauthorized")
-        if not _is_recent(query.get("date", "")):
-            return _refusal(
-                HTTPStatus.FORBIDDEN,
-                "HMAC signature cannot be verified, a valid date or x-date header is required for HMAC Authentication",
-            )
+    async def answer(self, connection: ServerConnection, record: ConnectionRecord) -> None:
+        address = connection.request.path if connection.request else ""
+        received = await connection.recv()
         try:
-            match = _ORIGIN.search(base64.b64decode(query["authorization"]).decode())
-        except ValueError:  # no Base64, or no UTF-8 in it
-            match = None
-        if match is None or match[1] != self._api_key:
-            return _refusal(HTTPStatus.UNAUTHORIZED, "HMAC signature cannot be verified")
-        expected = sign(query.get("host", ""), query["date"], target.path, self._api_secret)
-        if not hmac.compare_digest(match[2].encode(), expected.encode()):
-            return _refusal(HTTPStatus.UNAUTHORIZED, "HMAC signature does not match")
-        return None
-
-    async def _answer(self, connection: ServerConnection) -> None:
-        record = ConnectionRecord()
-        self.connections.append(record)
-        # Whoever leaves in the middle is noticed at once, also while nothing is being sent.
-        speaking = asyncio.create_task(self._speak(connection, record))
-        leaving = asyncio.create_task(connection.wait_closed())
-        try:
-            await asyncio.wait([speaking, leaving], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (speaking, leaving):
-                task.cancel()
-            await asyncio.gather(speaking, leaving, return_exceptions=True)
-            with contextlib.suppress(ConnectionClosed):
-                await connection.close()
-            record.closed = time.monotonic()
-
-    async def _speak(self, connection: ServerConnection, record: ConnectionRecord) -> None:
-        try:
-            request = json.loads(await connection.recv())
-            model, question = _asked(request)
-            record.model, record.request = model, request
-            self.requests[model] += 1
-            script = script_for(model, question, self.requests[model])
+            request = json.loads(received)
+            asked = _asked(request, product_at(address))
+            number = self.remember(record, asked.model, request, len(received))
+            script = script_for(asked.model, asked.question, number)
         except _BadRequest as bad:
             await connection.send(_error(bad.code))
         except ValueError:  # no JSON, or an unknown fault's name
-            await connection.send(_error(10003 if not record.model else 10005))
+            await connection.send(_error(FORMAT if not record.model else PARAMETER))
         else:
-            path = urlsplit(connection.request.path).path if connection.request else ""
-            await _Reply(connection, record).speak(script, question, thinking=path == THINKING_PATH)
-        # The real server leaves it to the client to close.
-        await connection.wait_closed()
+            if script.fault is Fault.REFUSE:
+                reset(connection)
+            elif script.fault in _CODE_FAULTS:
+                await connection.send(_error(_CODE_FAULTS[script.fault]))
+            else:
+                if urlsplit(address).path == THINKING_PATH:
+                    script = replace(script, thoughts=THOUGHTS)
+                await speak(_Voice(asked.question), script, connection, record)
 
 
-class _Reply:
-    def __init__(self, connection: ServerConnection, record: ConnectionRecord) -> None:
-        self._connection = connection
-        self._record = record
+class _Voice(FrameVoice):
+    def __init__(self, question: str) -> None:
+        self._asked = max(1, len(question) // 4)
         self._seq = 0
 
-    async def speak(self, script: Script, question: str, *, thinking: bool) -> None:
-        fault = script.fault
-        if fault is Fault.REFUSE or fault is Fault.UNAUTHORIZED:
-            if fault is Fault.UNAUTHORIZED:
-                await self._connection.send(_error(10016))
-            else:
-                self._reset()
-            return
-        if fault in _CODE_FAULTS:
-            await self._connection.send(_error(_CODE_FAULTS[fault]))
-            return
-        if fault is Fault.SILENCE:
-            await asyncio.Event().wait()
-        if fault is Fault.EMPTY:
-            await self._frame("", 2, question)
-            return
-        if thinking:
-            for thought in THOUGHTS:
-                await self._frame(thought, 0 if self._seq == 0 else 1, question, "reasoning_content")
-        async for token in script.pace():
-            await self._frame(token, 0 if self._seq == 0 else 1, question)
-            self._record.tokens_sent += 1
-        if fault is not None and fault is not Fault.SLOW:
-            await self._misbehave(fault)
-            return
-        await self._frame("", 2, question)
+    def token(self, text: str) -> str:
+        return self._frame({"content": text}, 1 if self._seq else 0)
 
-    async def _misbehave(self, fault: Fault) -> None:
-        connection = self._connection
-        match fault:
-            case Fault.STALL:
-                await asyncio.Event().wait()
-            case Fault.CUT:
-                await asyncio.sleep(0.05)
-                self._reset()
-            case Fault.CUT_CHARACTER:
-                frame = self._text("界", 1).encode()
-                cut = frame.index("界".encode()) + 1
-                connection.transport.write(b"\x81\x7e" + len(frame).to_bytes(2) + frame[:cut])
-                await asyncio.sleep(0.05)
-                self._reset()
-            case Fault.GARBAGE:
-                await connection.send("{this is not JSON")
-            case Fault.HUGE_LINE:
-                await connection.send("x" * HUGE_FRAME)
-            case Fault.NO_END_MARK:
-                await connection.close(1000)
-            case Fault.ERROR_FRAME:
-                await connection.send(_error(10110))
+    def thought(self, text: str) -> str:
+        return self._frame({"reasoning_content": text}, 1 if self._seq else 0)
 
-    def _reset(self) -> None:
-        """Ends the connection as a crashed machine does: by RST, not by FIN."""
-        raw = self._connection.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._connection.transport.abort()
-
-    async def _frame(self, content: str, status: int, question: str, field: str = "content") -> None:
-        await self._connection.send(self._text(content, status, question, field))
-        self._seq += 1
-
-    def _text(self, content: str, status: int, question: str = "", field: str = "content") -> str:
-        payload: dict[str, Any] = {
-            "choices": {
-                "status": status,
-                "seq": self._seq,
-                "text": [{field: content, "role": "assistant", "index": 0}],
-            }
+    def closing(self, tokens: int) -> str:
+        usage = {
+            "question_tokens": self._asked,
+            "prompt_tokens": self._asked,
+            "completion_tokens": tokens,
+            "total_tokens": self._asked + tokens,
         }
-        if status == 2:
-            asked = max(1, len(question) // 4)
-            payload["usage"] = {
-                "text": {
-                    "question_tokens": asked,
-                    "prompt_tokens": asked,
-                    "completion_tokens": self._record.tokens_sent,
-                    "total_tokens": asked + self._record.tokens_sent,
-                }
-            }
+        return self._frame({"content": ""}, 2, usage={"text": usage})
+
+    def try_later(self) -> str:
+        return _error(10110)
+
+    def _frame(self, said: dict[str, str], status: int, **more: Any) -> str:
+        choices = {"status": status, "seq": self._seq, "text": [{**said, "role": "assistant", "index": 0}]}
+        self._seq += 1
         header = {"code": 0, "message": "Success", "sid": "cht000sim@dx0", "status": status}
-        return json.dumps({"header": header, "payload": payload}, ensure_ascii=False)
+        return json.dumps({"header": header, "payload": {"choices": choices, **more}}, ensure_ascii=False)
 
 
 class _BadRequest(Exception):
@@ -236,36 +113,56 @@ class _BadRequest(Exception):
         self.code = code
 
 
-def _asked(request: Any) -> tuple[str, str]:
+class _Asked(NamedTuple):
+    model: str
+    question: str
+
+
+def _asked(request: Any, product: Product) -> _Asked:
     """The domain and the last question of a request frame, checked as the real server does."""
     try:
-        chat, turns = request["parameter"]["chat"], request["payload"]["message"]["text"]
-        model, roles, question = chat["domain"], [turn["role"] for turn in turns], turns[-1]["content"]
-        if not request["header"]["app_id"] or len(request["header"].get("uid", "")) > MAX_UID:
-            raise _BadRequest(10004)
+        header, chat, turns = request["header"], request["parameter"]["chat"], request["payload"]["message"]["text"]
+        if not 0 < len(header["app_id"]) <= MAX_APP_ID or len(header.get("uid", "")) > MAX_UID:
+            raise _BadRequest(SCHEMA)
+        if not all(isinstance(patch, str) for patch in header.get("patch_id", [])):
+            raise _BadRequest(SCHEMA)
+        model, question = chat["domain"], turns[-1]["content"]
+        spoken = _without_picture(turns) if product.pictures else turns
+        _check_roles([turn["role"] for turn in spoken], product)
+        _check_parameters(chat, product)
     except (KeyError, TypeError, IndexError, AttributeError):
-        raise _BadRequest(10004) from None
-    if not isinstance(model, str) or not isinstance(question, str):
-        raise _BadRequest(10004)
-    spoken = roles[1:] if roles[0] == "system" else roles
-    if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2) + ["user"]:
-        raise _BadRequest(10005)
-    return model, question
+        raise _BadRequest(SCHEMA) from None
+    if not isinstance(model, str) or not all(isinstance(turn["content"], str) for turn in turns):
+        raise _BadRequest(SCHEMA)
+    return _Asked(model, question)
 
 
-def _is_recent(date: str) -> bool:
-    moment = email.utils.parsedate_tz(date)
+def _without_picture(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The picture comes first, alone, and bare: no address stands before its Base64."""
+    picture, *spoken = turns
+    if picture["role"] != "user" or [turn.get("content_type", "text") for turn in turns].count("image") != 1:
+        raise _BadRequest(SCHEMA)
     try:
-        return moment is not None and abs(email.utils.mktime_tz(moment) - time.time()) <= MAX_SKEW
-    except (ValueError, OverflowError):
-        return False
+        data = base64.b64decode(picture["content"], validate=True)
+    except ValueError:
+        raise _BadRequest(SCHEMA) from None
+    if picture.get("content_type") != "image" or not 0 < len(data) <= PICTURE_BYTES:
+        raise _BadRequest(SCHEMA)
+    return spoken
+
+
+def _check_roles(roles: list[str], product: Product) -> None:
+    spoken = roles[1:] if product.system and roles[0] == "system" else roles
+    if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2) + ["user"]:
+        raise _BadRequest(PARAMETER)
+
+
+def _check_parameters(chat: dict[str, Any], product: Product) -> None:
+    if not 0 < chat.get("temperature", 0.5) <= product.temperature or not 0 < chat.get("top_p", 0.5) <= 1:
+        raise _BadRequest(PARAMETER)
+    if not 1 <= chat.get("max_tokens", 1) <= product.max_tokens or chat.get("top_k", 1) not in TOP_K:
+        raise _BadRequest(ENGINE_SCHEMA)
 
 
 def _error(code: int) -> str:
     return json.dumps({"header": {"code": code, "message": "a simulated error", "sid": "cht000sim@dx0", "status": 2}})
-
-
-def _refusal(status: HTTPStatus, message: str) -> Response:
-    body = json.dumps({"message": message}).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-    return Response(status.value, status.phrase, headers, body)

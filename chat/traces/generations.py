@@ -54,6 +54,7 @@ class TracedRun(Run):
                 # A fallback may have answered.
                 "chat.provider": ended.provider,
                 "chat.model": ended.model,
+                "chat.upstream": ended.upstream,
                 "chat.status": status.value,
                 "chat.input_tokens": ended.usage.input_tokens,
                 "chat.output_tokens": ended.usage.output_tokens,

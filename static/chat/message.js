@@ -1,5 +1,6 @@
 /* One turn as the page knows it: the server's record, and the reply that fills it at the moment. */
 
+import { ahead } from "./notes.js";
 import { isLive } from "./reply.js";
 
 export class Message {
@@ -10,9 +11,9 @@ export class Message {
     this.update(fields);
   }
 
-  update({ id, parent, role, text, reasoning, images, status, generation }) {
+  update({ id, parent, role, text, reasoning, images, notes, status, generation }) {
     Object.assign(this, { id, parent, role, generation });
-    this.stored = { text, reasoning: reasoning ?? "", images: images ?? [], status };
+    this.stored = { text, reasoning: reasoning ?? "", images: images ?? [], notes: notes ?? [], status };
     if (this.reply && this.reply.generation !== generation) this.reply = null;
     if (this.record && this.record.id !== generation) this.record = null;
   }
@@ -31,6 +32,21 @@ export class Message {
 
   get steps() {
     return this.reply?.steps ?? [];
+  }
+
+  /** {note, details} each. */
+  get notes() {
+    return this.reply?.notes.length ? this.reply.notes : this.stored.notes;
+  }
+
+  /** How many are to be answered before it; null when it does not wait for its turn, or nobody said. */
+  get ahead() {
+    return this.status === "queued" ? ahead(this.notes) : null;
+  }
+
+  /** The provider that was asked; null when it is not known. */
+  get asked() {
+    return this.reply?.asked ?? null;
   }
 
   get status() {

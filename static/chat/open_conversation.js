@@ -127,7 +127,7 @@ export class OpenConversation {
     const start = await this.#api.proceed(message.id, randomKey());
     this.#proceeded += 1; // what is being fetched is older
     const { text, reasoning, images } = message;
-    message.update({ ...message, generation: start.generation, text, reasoning, images, status: "queued" });
+    message.update({ ...message, generation: start.generation, text, reasoning, images, notes: [], status: "queued" });
     this.#replies.follow(message, { start, base: text, baseReasoning: reasoning });
     this.#on.change();
   }

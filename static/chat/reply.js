@@ -1,5 +1,7 @@
 /* One reply as it grows: the events of a generation, applied in the order of their `seq`, each exactly once. */
 
+import { withNote } from "./notes.js";
+
 const LIVE = new Set(["queued", "streaming", "paused"]);
 
 export const isLive = (status) => LIVE.has(status);
@@ -13,6 +15,7 @@ export class Reply {
   reasoning = "";
   steps = [];
   images = [];
+  notes = []; // {note, details}
   status = "queued";
   seq = 0;
   error = null; // {error, code, details, retryable}
@@ -20,6 +23,7 @@ export class Reply {
   usage = null;
   provider = null;
   model = null;
+  asked = null; // the provider that was asked; `provider` is who answers
   upstream = null;
   transport = null; // over which it was read last: "websocket" or "sse"
 
@@ -53,6 +57,7 @@ export class Reply {
     this.describe(record);
     this.usage = record.usage;
     this.finishReason = record.finish_reason;
+    this.notes = record.notes ?? this.notes;
     this.error = record.error;
     this.status = record.status;
   }
@@ -72,7 +77,11 @@ export class Reply {
   }
 
   #handlers = {
-    start: (data) => this.describe(data),
+    start: (data) => {
+      this.asked = data.provider;
+      this.describe(data);
+    },
+    note: (data) => this.#note(data),
     message: (data) => (data.isFinal ? this.#finish(data) : this.#append("text", data.delta)),
     reasoning: (data) => this.#append("reasoning", data.delta),
     step_start: ({ index, total, name }) => {
@@ -91,6 +100,11 @@ export class Reply {
     },
   };
 
+  #note(note) {
+    this.notes = withNote(this.notes, note);
+    if (note.note === "fallback") this.describe(note.details);
+  }
+
   #append(field, delta) {
     this[field] += delta;
     this.status = "streaming";
@@ -103,11 +117,13 @@ export class Reply {
     this.status = finish_reason === "cancelled" ? "cancelled" : "completed";
   }
 
-  #replace({ text, reasoning, steps, images, status }) {
+  #replace({ text, reasoning, steps, images, notes, status }) {
     this.text = text;
     this.reasoning = reasoning ?? "";
     this.steps = (steps ?? []).map((step) => ({ ...step, duration: step.duration_ms ?? null }));
     this.images = images ?? [];
+    if (notes) this.notes = [];
+    for (const note of notes ?? []) this.#note(note);
     // Its end is told by the terminal event that follows, with all that belongs to it.
     if (isLive(status)) this.status = status;
   }

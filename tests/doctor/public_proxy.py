@@ -30,17 +30,26 @@ class PublicProxy:
         self._keeps_host = keeps_host
         self._changed = changed
         self._tls = tls
+        self._serving: set[asyncio.Task[None]] = set()
         self.url = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[PublicProxy]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         port = server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
         try:
             yield self
         finally:
             server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):

@@ -15,15 +15,16 @@ import pytest
 from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
 from chat.engine.job import Job, Source
+from chat.engine.log import EventLog
 from chat.engine.memory_log import MemoryLog
 from chat.engine.reader import Reader
 from chat.engine.readers import Readers
-from chat.events import Entry, StartData
+from chat.events import Entry, StartData, Tell
 from chat.observation import Observer, Run
-from chat.providers.base import ChatRequest, Model, Timeouts, Turn
-from chat.providers.providers_file import Declaration, Secret
+from chat.providers.base import ChatRequest, Model, Profile, Timeouts, Turn
+from chat.providers.declaration import Declaration, Secret
 from chat.providers.registry import Registry
-from chat.providers.resilience import RecoveringSource
+from chat.providers.resilience.recovering_source import RecoveringSource
 from chat.simulators.base import Simulator
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.spark import SparkSimulator
@@ -77,7 +78,7 @@ class Client:
 class Rig:
     engine: Engine
     store: MemoryStore
-    log: MemoryLog
+    log: EventLog
     registry: Registry
     simulators: dict[str, Simulator]
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -89,16 +90,16 @@ class Rig:
         *,
         provider: str = "sse",
         account: str = "somebody",
-        source: Callable[[Any, Run], Source] | None = None,
+        source: Callable[[Any, Run, Tell], Source] | None = None,
     ) -> str:
         """Starts a generation, as the service does once it is committed; returns its id."""
         generation = f"g{next(self._numbers)}"
         self.store.create(generation)
         chosen = self.registry.providers[provider]
 
-        def open_source(pace: Any, run: Run) -> Source:
+        def open_source(pace: Any, run: Run, tell: Tell) -> Source:
             request = ChatRequest(model, (Turn("user", "How are you?"),), user="u", pace=pace)
-            return RecoveringSource(self.registry, chosen, Model(model, model), request, run)
+            return RecoveringSource(self.registry, chosen, Model(model, model), request, run, tell=tell)
 
         start = StartData(generation, "c", "m1", "m2", provider, model, chosen.upstream)
         self.engine.start(Job(start, account, 1, 12, source or open_source, lambda failure: failure.message))
@@ -149,41 +150,34 @@ async def make_rig() -> AsyncIterator[MakeRig]:
             retries: int = 0,
             stream_bytes: int | None = 2 << 20,
             observer: Observer | None = None,
+            shared_log: EventLog | None = None,
             **settings: Any,
         ) -> Rig:
             simulators: dict[str, Simulator] = {"sse": OpenAIChatSimulator("key"), "websocket": SparkSimulator()}
             for simulator in simulators.values():
                 await simulator.start()
                 stack.push_async_callback(simulator.aclose)
-            keys = {"api_key": Secret("test", "key"), "api_secret": Secret("test", "secret")}
+            keys = {"api_key": (Secret("test", "key"),), "api_secret": (Secret("test", "secret"),)}
             models = (Model("demo", "Demo"),)
             registry = Registry(
                 [
                     Declaration(
-                        "sse",
                         "openai_chat",
-                        "SSE",
+                        Profile("sse", "SSE", models, timeouts, retries),
                         simulators["sse"].url,
-                        models,
                         {"api_key": keys["api_key"]},
-                        timeouts=timeouts,
-                        retries=retries,
                     ),
                     Declaration(
-                        "websocket",
                         "spark",
-                        "WebSocket",
+                        Profile("websocket", "WebSocket", models, timeouts, retries),
                         simulators["websocket"].url,
-                        models,
-                        {**keys, "app_id": Secret("test", "app")},
-                        timeouts=timeouts,
-                        retries=retries,
+                        {**keys, "app_id": (Secret("test", "app"),)},
                     ),
                 ],
                 {},
             )
             stack.push_async_callback(registry.aclose)
-            store, log = MemoryStore(), MemoryLog(stream_bytes=stream_bytes)
+            store, log = MemoryStore(), shared_log or MemoryLog(stream_bytes=stream_bytes)
             engine = Engine(
                 log=log,
                 clock=Clock(interval=0.02),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chat.engine.store import Ending, Partial, Store
-from chat.events import LIVE, Status
+from chat.events import LIVE, Note, Status
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Record:
     text: str = ""
     reasoning: str = ""
     first_token_ms: int | None = None
+    notes: Sequence[Note] = ()
     saves: int = 0
     ending: Ending | None = None
 
@@ -51,6 +52,7 @@ class MemoryStore(Store):
             record.text += partial.text
             record.reasoning += partial.reasoning
             record.first_token_ms = partial.first_token_ms
+            record.notes = record.notes if partial.notes is None else partial.notes
             record.saves += 1
 
     async def finish(self, ending: Ending) -> bool:
@@ -63,6 +65,7 @@ class MemoryStore(Store):
         record.status, record.seq = ending.outcome.status, ending.seq
         record.text, record.reasoning = ending.outcome.text, ending.outcome.reasoning
         record.first_token_ms = ending.outcome.first_token_ms
+        record.notes = ending.outcome.notes or record.notes
         record.ending = ending
         return True
 

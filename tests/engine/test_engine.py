@@ -8,10 +8,10 @@ import pytest
 
 from chat.engine.clock import StreamPace
 from chat.errors import ErrorCode
-from chat.events import Status, Text
+from chat.events import Status, Tell, Text
 from chat.observation import Run
 from chat.providers.base import Take, Timeouts
-from chat.providers.watch import Watch
+from chat.providers.resilience.watch import Watch
 from chat.simulators.script import FAULT_TEXT
 from tests.engine.conftest import MakeRig, Rig, data_of, text_of, until
 
@@ -251,8 +251,9 @@ class BrokenSource:
 
     provider = "sse"
     model = "broken"
+    upstream = "sse"
 
-    def __init__(self, pace: StreamPace, run: Run) -> None:
+    def __init__(self, pace: StreamPace, run: Run, tell: Tell) -> None:
         self.watch = Watch()
 
     async def stream(self, take: Take) -> None:

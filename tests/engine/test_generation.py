@@ -165,6 +165,7 @@ def test_the_snapshot_holds_what_was_logged_and_no_more() -> None:
         "status": "queued",
         "steps": [],
         "images": [],
+        "notes": [],
     }
 
 

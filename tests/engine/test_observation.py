@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from chat.engine.clock import StreamPace
 from chat.errors import GenerationFailed
-from chat.events import StartData, Status
+from chat.events import Finish, FinishReason, StartData, Status, Tell, Text
+from chat.journal import Journal
 from chat.observation import Attempt, Ended, Observer, Observers, Run
-from chat.providers.base import Timeouts
+from chat.providers.base import Take, Timeouts
+from chat.providers.resilience.watch import Watch
 from tests.engine.conftest import MakeRig
 
 
@@ -68,6 +72,33 @@ async def test_a_good_run_is_reported_from_its_start_to_its_end(make_rig: MakeRi
     assert diary.end.first_token_ms is not None
     assert diary.gaps
     assert all(0 < gap < 5 for gap in diary.gaps)
+
+
+class Elsewhere:
+    """Somebody else answers than who was asked."""
+
+    provider, model, upstream = "websocket", "other", "websocket"
+
+    def __init__(self, pace: StreamPace, run: Run, tell: Tell) -> None:
+        self.watch = Watch()
+
+    async def stream(self, take: Take) -> None:
+        take([Text("Yes"), Finish(FinishReason.STOP)])
+
+
+async def test_who_answered_is_reported_stored_and_logged_with_how_he_is_spoken_to(make_rig: MakeRig) -> None:
+    diary = Diary()
+    rig = await make_rig(observer=Observers([diary, Journal()]))
+    with capture_logs() as lines:
+        generation = rig.start("demo", source=Elsewhere)
+        await rig.engine.ended(generation)
+    stored = rig.store.records[generation].ending
+    assert diary.end is not None
+    assert stored is not None
+    for end in (diary.end, stored):
+        assert (end.provider, end.model, end.upstream) == ("websocket", "other", "websocket")
+    [line] = [line for line in lines if line["event"] == "generation"]
+    assert (line["provider"], line["upstream"]) == ("websocket", "websocket")
 
 
 async def test_each_attempt_is_reported_with_what_ended_it(make_rig: MakeRig) -> None:

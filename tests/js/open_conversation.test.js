@@ -35,11 +35,15 @@ const record = (fields) => ({ conversation: "c", parent: null, reasoning: "", im
 const QUESTION = record({ id: "u", role: "user", text: "hello" });
 const ANSWER = record({ id: "m", parent: "u", role: "assistant", text: "part", status: "streaming", generation: "g" });
 
-function opened({ id = null, messages = [], generation = null } = {}) {
+function opened({ id = null, messages = [], generation = null, proceeded = null } = {}) {
   const transport = new Hand();
   const outbox = new Box();
   const named = [];
-  const api = { messages: async () => ({ items: messages, next: null }), generation: async () => generation };
+  const api = {
+    messages: async () => ({ items: messages, next: null }),
+    generation: async () => generation,
+    proceed: async () => proceeded,
+  };
   const on = { change: () => {}, reply: () => {}, named: (name) => named.push(name) };
   const conversation = new OpenConversation({ id, api, outbox, transport, on });
   return { conversation, transport, outbox, named, messages };
@@ -108,6 +112,21 @@ test("a continued reply keeps the text before it", async () => {
   reader.event("start", 1, START);
   reader.event("message", 2, { delta: ", part and the rest" });
   assert.equal(conversation.thread.leaf.text, "before, part and the rest");
+});
+
+test("an answer that goes on does not show the notes of the generation before", async () => {
+  const told = { note: "fallback", details: { provider: "other", model: "two", upstream: "sse" } };
+  const answer = { ...ANSWER, status: "failed", notes: [told] };
+  const { conversation, transport } = opened({ id: "c", messages: [QUESTION, answer], proceeded: { ...START, generation: "g2" } });
+  await conversation.open();
+  const message = conversation.thread.leaf;
+  assert.deepEqual(message.notes, [told]);
+  await conversation.proceed(message);
+  assert.deepEqual([message.notes, message.text, message.generation], [[], "part", "g2"]);
+  const reader = transport.readers.get("g2");
+  reader.event("start", 1, START);
+  reader.event("message", 2, { delta: " and the rest" });
+  assert.deepEqual([message.notes, message.text], [[], "part and the rest"]);
 });
 
 test("a message from elsewhere appears, but not while one of ours is on its way", async () => {

@@ -87,3 +87,33 @@ test("steps of a workflow begin and end", () => {
   reply.apply("step_end", 3, { index: 1, name: "Read", duration_ms: 12 });
   assert.equal(reply.steps[0].duration, 12);
 });
+
+test("a note changes neither text nor status, and stands in the place of an earlier one of its kind", () => {
+  const reply = begun();
+  for (const [seq, position] of [[2, 3], [3, 1]]) reply.apply("note", seq, { note: "queued", details: { position } });
+  reply.apply("note", 4, { note: "trimmed", details: { left_out: 12 } });
+  assert.deepEqual([reply.text, reply.status, reply.seq], ["", "queued", 4]);
+  const place = { note: "queued", details: { position: 1 } };
+  assert.deepEqual(reply.notes, [place, { note: "trimmed", details: { left_out: 12 } }]);
+});
+
+test("a note of somebody else's answer says who answers, and who was asked stays known", () => {
+  const reply = begun();
+  reply.apply("note", 2, { note: "fallback", details: { provider: "other", model: "two", upstream: "websocket" } });
+  assert.deepEqual([reply.provider, reply.model, reply.upstream, reply.asked], ["other", "two", "websocket", "p"]);
+});
+
+test("a snapshot brings its notes in the place of those there were", () => {
+  const reply = begun();
+  reply.apply("note", 2, { note: "queued", details: { position: 1 } });
+  const notes = [{ note: "fallback", details: { provider: "other", model: "two" } }];
+  reply.apply("snapshot", 9, { text: "so far", reasoning: "", steps: [], images: [], notes, status: "streaming" });
+  assert.deepEqual([reply.notes, reply.provider], [notes, "other"]);
+});
+
+test("a settled reply has the notes of the record", () => {
+  const reply = begun();
+  const notes = [{ note: "cached", details: { seconds: 180 } }];
+  reply.settle({ status: "completed", seq: 9, text: "all", reasoning: "", usage: null, finish_reason: "stop", error: null, notes });
+  assert.deepEqual(reply.notes, notes);
+});

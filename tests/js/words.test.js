@@ -26,6 +26,25 @@ test("errors are worded by their code, else by the server", () => {
   assert.equal(new Words("en").error({}), en["error.unknown"]);
 });
 
+test("a failure in mid-answer says that what has come is kept, where the answer can go on", () => {
+  for (const language of ["en", "zh-hans"]) {
+    const words = new Words(language);
+    const unavailable = { code: "UPSTREAM_UNAVAILABLE", error: "" };
+    assert.notEqual(words.error(unavailable, { begun: true }), words.error(unavailable));
+    assert.equal(words.error(unavailable, { begun: false }), words.error(unavailable));
+    assert.equal(words.error({ code: "CONTENT_FILTERED" }, { begun: true }), words.error({ code: "CONTENT_FILTERED" }));
+  }
+  assert.match(new Words("en").error({ code: "UPSTREAM_TIMEOUT" }, { begun: true }), /is kept; you can continue\.$/);
+});
+
+test("a queue that is full or slow is no trouble of the upstream's", () => {
+  const words = new Words("en");
+  const limited = (details) => words.error({ code: "UPSTREAM_RATE_LIMITED", details });
+  assert.equal(limited({ provider: "p", queue: 0 }), en["error.QUEUE_FULL"]);
+  assert.equal(limited({ provider: "p" }), en["error.UPSTREAM_RATE_LIMITED"]);
+  assert.equal(words.error({ code: "UPSTREAM_TIMEOUT", details: { timeout: "queue" } }), en["error.QUEUE_SLOW"]);
+});
+
 test("waits grow from the first to the longest, at least half of each", () => {
   const low = new Backoff(() => 0);
   const high = new Backoff(() => 1);

@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 from httpx import AsyncBaseTransport
 
 from chat.events import Finish, ProviderEvent, Reasoning, Text, Usage
-from chat.providers.base import ChatRequest, Model, Provider, Timeouts, Turn
+from chat.providers.base import ChatRequest, Model, Profile, Provider, Timeouts, Turn
 from chat.providers.http import HttptoolsTransport
 from chat.providers.openai_chat import OpenAIChat
 from chat.providers.spark import Spark
 from chat.simulators.base import Simulator
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.spark import SparkSimulator
 from tests.providers.certificate import certificate, server_tls
+from tests.upstreams.rig import UpstreamRig, main_of
+from tests.upstreams.rigs import RIGS
 
 __all__ = ["certificate", "server_tls"]
 
@@ -75,12 +75,7 @@ def spark_for(
     url: str, *, id: str = "spark", secret: str = API_SECRET, retries: int = 0, fallback: tuple[str, ...] = ()
 ) -> Spark:
     return Spark(
-        id,
-        "Spark",
-        MODELS,
-        TIMEOUTS,
-        retries,
-        fallback,
+        Profile(id, "Spark", MODELS, TIMEOUTS, retries, fallback),
         base_url=url,
         app_id="a1b2c3d4",
         api_key=API_KEY,
@@ -89,7 +84,7 @@ def spark_for(
 
 
 def openai_for(url: str, client: AsyncBaseTransport, *, api_key: str = API_KEY) -> OpenAIChat:
-    return OpenAIChat("openai", "OpenAI", MODELS, TIMEOUTS, 0, (), base_url=url, api_key=api_key, http=client)
+    return OpenAIChat(Profile("openai", "OpenAI", MODELS, TIMEOUTS, 0), base_url=url, api_key=api_key, http=client)
 
 
 @pytest.fixture
@@ -114,46 +109,21 @@ async def other_simulator() -> AsyncIterator[SparkSimulator]:
     await simulator.aclose()
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """One line of the contract's table: a simulator, and the adapter that speaks to it."""
-
-    name: str
-    simulator: Callable[[], Simulator]
-    provider: Callable[[str, httpx.AsyncClient], Provider]
-    wrong_key: Callable[[str, httpx.AsyncClient], Provider]
-
-
-ADAPTERS = (
-    Adapter(
-        "spark",
-        lambda: SparkSimulator(API_KEY, API_SECRET),
-        lambda url, client: spark_for(url),
-        lambda url, client: spark_for(url, secret="another-secret"),
-    ),
-    Adapter(
-        "openai_chat",
-        lambda: OpenAIChatSimulator(API_KEY),
-        lambda url, client: openai_for(url, client),
-        lambda url, client: openai_for(url, client, api_key="another-key"),
-    ),
-)
-
-
 @dataclass
 class Rig:
-    adapter: Adapter
+    """A simulator that runs, and the provider that speaks to it."""
+
+    upstream: UpstreamRig
     simulator: Simulator
     provider: Provider
-    client: AsyncBaseTransport
 
 
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.name)
-async def rig(request: pytest.FixtureRequest, client: AsyncBaseTransport) -> AsyncIterator[Rig]:
-    adapter: Adapter = request.param
-    simulator = adapter.simulator()
+@pytest.fixture(params=RIGS.values(), ids=RIGS.keys())
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    upstream: UpstreamRig = request.param
+    simulator = upstream.simulator()
     await simulator.start()
-    provider = adapter.provider(simulator.url, client)
-    yield Rig(adapter, simulator, provider, client)
-    await provider.aclose()
+    registry = upstream.registry(simulator.url)
+    yield Rig(upstream, simulator, main_of(registry))
+    await registry.aclose()
     await simulator.aclose()

@@ -9,6 +9,7 @@ import pytest
 from httpx import AsyncBaseTransport
 
 from chat.errors import UpstreamError
+from chat.providers.base import Profile
 from chat.providers.openai_chat import OpenAIChat
 from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, Reply, question, read
 from tests.providers.raw_upstream import STREAM_HEAD, End, RawUpstream
@@ -38,7 +39,7 @@ async def play(
 ) -> Reply:
     async with RawUpstream(*pieces, end=end) as upstream:
         provider = OpenAIChat(
-            "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url, api_key=API_KEY, stop_mark=stop_mark,
+            Profile("raw", "Raw", MODELS, TIMEOUTS, 0), base_url=upstream.url, api_key=API_KEY, stop_mark=stop_mark,
             http=client,
         )  # fmt: skip
         return await read(provider, question("demo"), reply)
@@ -51,5 +52,5 @@ async def fail(client: AsyncBaseTransport, *pieces: bytes, said: str = "", **opt
         await play(client, *pieces, reply=reply, **options)
     assert reply.text == said
     assert reply.finishes == []
-    assert failure.value.details.keys() <= {"provider", "status"}
+    assert failure.value.details.keys() <= {"provider", "status", "cause", "connection"}
     return failure.value

@@ -9,9 +9,10 @@ import pytest
 
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, Text, Usage
-from chat.simulators.script import FAULT_TEXT
+from chat.simulators.script import FAULT_TEXT, THOUGHTS
 from tests.providers.conftest import Reply, Rig, question, read, until
 from tests.providers.streaming import asked
+from tests.upstreams.rig import main_of
 
 WORDS = "".join(FAULT_TEXT)
 
@@ -31,10 +32,19 @@ async def test_nothing_but_usage_follows_the_finish_and_no_delta_is_empty(rig: R
 
 async def test_the_upstreams_usage_is_reported(rig: Rig) -> None:
     usage = (await read(rig.provider, question("tokens-7-0"))).usage
+    if not rig.upstream.counts:
+        assert usage is None
+        return
     assert usage is not None
     assert usage.output_tokens == 7
     assert usage.input_tokens > 0
     assert not usage.estimated
+
+
+async def test_thinking_stands_apart_where_the_protocol_has_it(rig: Rig) -> None:
+    reply = await read(rig.provider, question("reasons"))
+    assert reply.text == WORDS
+    assert reply.reasoning == ("".join(THOUGHTS) if rig.upstream.reasons else "")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +78,14 @@ async def test_a_failure_before_the_text_has_its_code(rig: Rig, fault: str, code
     assert failure.value.error_code is code
     assert failure.value.attempt_again is again
     assert reply.text == ""
+
+
+async def test_a_connection_that_dies_before_the_text_is_unavailable(rig: Rig) -> None:
+    reply = Reply()
+    with pytest.raises(UpstreamError) as failure:
+        await read(rig.provider, question("fault-cut-early"), reply)
+    assert failure.value.error_code is ErrorCode.UPSTREAM_UNAVAILABLE
+    assert (reply.text, reply.finishes) == ("", [])
 
 
 AFTER_TEXT = [
@@ -112,13 +130,16 @@ async def test_a_silent_upstream_is_left_to_the_caller_and_closed_by_it(rig: Rig
 
 
 async def test_wrong_credentials_are_refused_and_never_shown(rig: Rig) -> None:
-    stranger = rig.adapter.wrong_key(rig.simulator.url, rig.client)
-    with pytest.raises(UpstreamError) as failure:
-        await read(stranger, question("demo"))
+    registry = rig.upstream.registry(rig.simulator.url, {**rig.upstream.environment, **rig.upstream.wrong})
+    try:
+        with pytest.raises(UpstreamError) as failure:
+            await read(main_of(registry), question("demo"))
+    finally:
+        await registry.aclose()
     assert failure.value.error_code is ErrorCode.UPSTREAM_AUTH
+    assert failure.value.details.get("cause") == "key"
     shown = f"{failure.value!r} {failure.value} {failure.value.details}"
-    assert "another-secret" not in shown
-    assert "another-key" not in shown
+    assert not any(secret in shown for secret in rig.upstream.wrong.values())
 
 
 async def test_nobody_listening_is_unavailable_and_worth_another_attempt(rig: Rig) -> None:

@@ -4,43 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 from httpx import AsyncBaseTransport
 
 from chat.errors import ErrorCode
-from chat.events import Finish, FinishReason, Text, Usage
-from chat.providers.base import ChatRequest, Params, Turn
+from chat.events import Finish, FinishReason, Text
+from chat.providers.base import ChatRequest, Params, Profile, Turn
 from chat.providers.openai_chat import OpenAIChat
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, openai_for, question, read, until
 from tests.providers.openai_upstream import DONE, STOPPED, answer, block, delta, fail, play
-from tests.providers.raw_upstream import STREAM_HEAD, End, RawUpstream, chunked
+from tests.providers.raw_upstream import End, RawUpstream, chunked
 from tests.providers.streaming import asked
-
-CAPTURED = (Path(__file__).parent.parent / "fixtures" / "upstream" / "openai_chat.sse").read_bytes()
-SAID = '你好！Here is a line.\n\n- **流式** output: café 👩‍🚀 "quoted" \\n.\u2028Done.'
-
-
-# A captured stream, however it is split
-
-
-def in_steps(stream: bytes, size: int) -> list[bytes]:
-    return [stream[at : at + size] for at in range(0, len(stream), size)]
-
-
-@pytest.mark.parametrize("size", [7, 97, 1 << 20])
-@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
-async def test_a_captured_stream_is_read_whole(client: AsyncBaseTransport, size: int, line_end: bytes) -> None:
-    reply = await play(client, STREAM_HEAD, *in_steps(CAPTURED.replace(b"\n", line_end), size))
-    assert reply.text == SAID
-    assert reply.events[-2:] == [Usage(21, 24), Finish(FinishReason.STOP)]
-
-
-async def test_a_captured_stream_is_read_byte_by_byte(client: AsyncBaseTransport) -> None:
-    reply = await play(client, *in_steps(STREAM_HEAD + CAPTURED, 1))
-    assert reply.text == SAID
 
 
 async def test_deltas_come_as_they_are_sent(client: AsyncBaseTransport) -> None:
@@ -96,7 +72,7 @@ async def test_the_key_goes_into_its_header_alone(
 ) -> None:
     async with RawUpstream(answer(block(delta("x")), DONE)) as upstream:
         provider = OpenAIChat(
-            "raw", "Raw", MODELS, TIMEOUTS, 0, (), base_url=upstream.url + "/", api_key=key, http=client
+            Profile("raw", "Raw", MODELS, TIMEOUTS, 0), base_url=upstream.url + "/", api_key=key, http=client
         )
         await read(provider, question("demo"))
     head, _blank, body = upstream.requests[0].partition(b"\r\n\r\n")
@@ -112,6 +88,12 @@ async def test_the_key_goes_into_its_header_alone(
 
 async def test_a_clean_end_without_a_mark_is_a_broken_protocol(client: AsyncBaseTransport) -> None:
     error = await fail(client, answer(block(delta("Hi"))), said="Hi")
+    assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
+
+
+@pytest.mark.parametrize("reason", ["normal", "null", ""])
+async def test_what_stands_on_every_chunk_is_no_mark(client: AsyncBaseTransport, reason: str) -> None:
+    error = await fail(client, answer(block(delta("Hi", finish_reason=reason))), said="Hi")
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
@@ -162,7 +144,29 @@ async def test_a_block_that_cannot_be_read_is_a_broken_protocol(client: AsyncBas
     assert error.error_code is ErrorCode.UPSTREAM_PROTOCOL
 
 
-@pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "aborted"])
+@pytest.mark.parametrize("code", [10007, "10007", 503, "Throttling.RateQuota", "SomethingNew", True, {"a": 1}])
+async def test_a_code_is_a_failure_beside_text_too(client: AsyncBaseTransport, code: object) -> None:
+    trouble = block({**delta("of no use"), "code": code, "message": "secret"})
+    error = await fail(client, answer(block(delta("Hi")), trouble, DONE), said="Hi")
+    assert error.error_code in (ErrorCode.UPSTREAM_RATE_LIMITED, ErrorCode.UPSTREAM_UNAVAILABLE)
+    assert "secret" not in f"{error!r} {error.details}"
+
+
+@pytest.mark.parametrize(
+    "last", [{}, {"choices": []}, delta(" there"), {"choices": [], "usage": {"completion_tokens": 2}}], ids=repr
+)
+@pytest.mark.parametrize("code", [10019, "10019"])
+async def test_a_reply_that_looks_sensitive_afterwards_keeps_its_text_and_says_so(
+    client: AsyncBaseTransport, last: dict[str, object], code: object
+) -> None:
+    sensitive = block({**last, "code": code, "message": "Success"})
+    reply = await play(client, answer(block({**delta("Hi"), "code": 0}), sensitive))
+    assert reply.text == ("Hi there" if last == delta(" there") else "Hi")
+    assert (reply.usage is not None) is ("usage" in last)
+    assert reply.finishes == [Finish(FinishReason.CONTENT_FILTER)]
+
+
+@pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "abort", "aborted", "error"])
 async def test_a_reply_that_was_cut_short_by_the_upstream_is_unavailable(
     client: AsyncBaseTransport, reason: str
 ) -> None:

@@ -25,6 +25,10 @@ SAME_REPLY = {
     "half a block after the finish reason": [block(delta("Hi")), block(STOPPED), block(STOPPED)[:-9]],
     "no empty line after the done mark": [block(delta("Hi")), "data: [DONE]"],
     "the last text in the finish chunk": [block(delta("H")), block(delta("i", finish_reason="stop")), DONE],
+    "normal on every chunk": [block(delta(text, finish_reason="normal")) for text in "Hi"] + [DONE],
+    "what a search found": [
+        block({"choices": [{"delta": {"role": "tool", "content": "[{}]"}}]}), block(delta("Hi")), DONE
+    ],
     "normal": [block(delta("Hi", finish_reason="normal")), DONE],
     "eos": [block(delta("Hi", finish_reason="eos"))],
     "a finish reason of the future": [block(delta("Hi", finish_reason="satisfied")), DONE],
@@ -35,6 +39,10 @@ SAME_REPLY = {
         block({"choices": None}), block({"choices": [{"delta": None, "finish_reason": None}]}),
         block({"choices": [{"index": None, "delta": {"content": None, "reasoning_content": None}}], "usage": None}),
         block(delta("Hi")), block({"choices": [], "error": None, "code": 0}), DONE,
+    ],
+    "codes that say that nothing is wrong": [
+        *(block({**delta(""), "code": code}) for code in (0, "0", None, "", 200, "200", "Success", "OK", "null")),
+        block({**delta("Hi"), "code": 0, "message": "Success"}), DONE,
     ],
     "unknown fields": [
         block({**delta("Hi", logprobs={"a": [1]}), "obfuscation": "xY", "timings": {"n": 1.5}, "x": [[{}]]}), DONE
@@ -67,6 +75,9 @@ async def test_thinking_stands_apart(client: AsyncBaseTransport, field: str) -> 
     thought = {"choices": [{"index": 0, "delta": {"content": None, field: "Hmm. "}}]}
     reply = await play(client, answer(block(thought), block(thought), block(delta("Yes.")), block(STOPPED), DONE))
     assert (reply.reasoning, reply.text) == ("Hmm. Hmm. ", "Yes.")
+    half = 'data: {"choices":[{"delta":{"' + field + '":"Hm\\ud83d"}}]}\n\n'
+    reply = await play(client, answer(half, block(delta("Yes.")), DONE))
+    assert (reply.reasoning, reply.text) == ("Hm\ufffd", "Yes.")
 
 
 REPORT = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}

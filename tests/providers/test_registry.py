@@ -1,149 +1,25 @@
-"""The providers file, the keys in the environment, and which provider a request gets."""
+"""Secrets, and which provider a request gets."""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from chat.errors import ErrorCode, InvalidRequest
 from chat.events import Text
-from chat.providers import providers_file
-from chat.providers.base import Model, Provider, Timeouts
-from chat.providers.breaker import FAILURES
-from chat.providers.openai_chat import OpenAIChat
+from chat.providers.base import Provider
 from chat.providers.providers_file import ProvidersFileError
-from chat.providers.registry import KINDS, Registry, UnknownModel, usual_declarations
-from chat.providers.spark import Spark
+from chat.providers.registry import KINDS, Registry, UnknownModel
+from chat.providers.resilience.breaker import COOL_DOWN, FAILURES
+from chat.providers.usual import usual_declarations
 from chat.simulators.demonstration import Demonstration
 from tests.providers.conftest import question
+from tests.providers.registries import KEYS, ONE, WHOLE, registry_of
 from tests.providers.streaming import asked
-
-WHOLE = """
-[providers.deepseek]
-kind     = "openai_chat"
-label    = "DeepSeek"
-base_url = "https://api.deepseek.com/v1"
-api_key  = "env:DEEPSEEK_API_KEY"
-models   = ["deepseek-chat", { id = "deepseek-reasoner", label = "Reasoner", reasoning = true, vision = false }]
-fallback = ["spark"]
-timeout  = { connect = 5, first_token = 12.5, idle = 31, total = 90 }
-retries  = 1
-stop_mark = "required"
-
-[providers.spark]
-kind     = "spark"
-base_url = "wss://spark-api.xf-yun.com/v3.5/chat"
-app_id   = "env:SPARK_APP_ID"
-api_key  = "env:SPARK_API_KEY"
-api_secret = "env:SPARK_API_SECRET"
-models   = ["generalv3.5"]
-"""
-KEYS = {
-    "DEEPSEEK_API_KEY": "sk-very-secret",
-    "SPARK_APP_ID": "a1b2c3d4",
-    "SPARK_API_KEY": "spark-very-secret",
-    "SPARK_API_SECRET": "spark-most-secret",
-}
-ONE = """
-[providers.one]
-kind = "openai_chat"
-base_url = "http://127.0.0.1:1/v1"
-api_key = "none"
-models = ["m"]
-"""
-
-
-@asynccontextmanager
-async def registry_of(path: Path, text: str, environment: Mapping[str, str] = KEYS) -> AsyncIterator[Registry]:
-    file = path / "providers.toml"
-    file.write_text(text)
-    registry = Registry.from_file(str(file), environment)
-    try:
-        yield registry
-    finally:
-        await registry.aclose()
-
-
-# The file
-
-
-async def test_a_file_says_everything_about_its_providers(tmp_path: Path) -> None:
-    async with registry_of(tmp_path, WHOLE) as registry:
-        assert list(registry.providers) == ["deepseek", "spark"]
-        deepseek, spark = registry.providers.values()
-        assert (type(deepseek), deepseek.upstream, deepseek.label) == (OpenAIChat, "sse", "DeepSeek")
-        assert deepseek.models == (
-            Model("deepseek-chat", "deepseek-chat"),
-            Model("deepseek-reasoner", "Reasoner", vision=False, reasoning=True),
-        )
-        assert (deepseek.fallback, deepseek.retries) == (("spark",), 1)
-        assert deepseek.timeouts == Timeouts(5, 12.5, 31, 90)
-        assert (type(spark), spark.upstream, spark.label) == (Spark, "websocket", "spark")
-        assert (spark.retries, spark.timeouts) == (2, Timeouts())
-        assert [registry.state(name) for name in registry.providers] == ["ready", "ready"]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "named"),
-    [
-        ('kind = "openai_chat"', 'kind = "openia"', ["one", "kind", "openia", "openai_chat"]),
-        ('kind = "openai_chat"', "", ["one", "kind", "missing"]),
-        ('models = ["m"]', "models = []", ["one", "models", "at least one"]),
-        ('models = ["m"]', "", ["one", "models"]),
-        ('models = ["m"]', 'models = ["m", "m"]', ["one", "models", "twice"]),
-        ('models = ["m"]', 'models = [{ label = "x" }]', ["one", "models", "id"]),
-        ('models = ["m"]', 'models = [{ id = "m", vision = "no" }]', ["one", "models", "vision"]),
-        ('models = ["m"]', 'models = [{ id = "m", colour = 1 }]', ["one", "models", "colour"]),
-        ('models = ["m"]', 'models = ["m"]\nfallback = ["two"]', ["one", "fallback", "two"]),
-        ('models = ["m"]', 'models = ["m"]\nfallback = ["one"]', ["one", "fallback", "itself"]),
-        ('models = ["m"]', 'models = ["m"]\nfallback = "two"', ["one", "fallback"]),
-        ('models = ["m"]', 'models = ["m"]\nretries = -1', ["one", "retries"]),
-        ('models = ["m"]', 'models = ["m"]\nretries = true', ["one", "retries"]),
-        ('models = ["m"]', 'models = ["m"]\ntimeout = { idel = 1 }', ["one", "timeout", "idle"]),
-        ('models = ["m"]', 'models = ["m"]\ntimeout = { idle = 0 }', ["one", "timeout.idle"]),
-        ('models = ["m"]', 'models = ["m"]\ntimeout = { idle = nan }', ["one", "timeout.idle"]),
-        ('models = ["m"]', 'models = ["m"]\nstop_mark = "maybe"', ["one", "stop_mark", "optional", "required"]),
-        ('models = ["m"]', 'models = ["m"]\nbase_ulr = "x"', ["one", "base_ulr", "not a key"]),
-        ('models = ["m"]', 'models = ["m"]\napp_id = "none"', ["one", "app_id", "not a key"]),
-        ('api_key = "none"', "", ["one", "api_key", "env:NAME"]),
-        ("http://127.0.0.1:1/v1", "127.0.0.1:1", ["one", "base_url"]),
-        ("http://127.0.0.1:1/v1", "http://user:pass@h/v1", ["one", "base_url", "credentials"]),
-        ("http://127.0.0.1:1/v1", "http://h:port/v1", ["one", "base_url"]),
-        ("[providers.one]", "[provider.one]", ["provider", "[providers.NAME]"]),
-        ("[providers.one]", "[providers.one", ["TOML"]),
-    ],
-)
-async def test_a_mistake_is_named_with_its_file_and_its_place(
-    tmp_path: Path, old: str, new: str, named: list[str]
-) -> None:
-    with pytest.raises(ProvidersFileError) as mistake:
-        async with registry_of(tmp_path, ONE.replace(old, new)):
-            pass
-    for word in ["providers.toml", *named]:
-        assert word in str(mistake.value)
-
-
-async def test_a_spark_without_a_key_makes_no_sense(tmp_path: Path) -> None:
-    with pytest.raises(ProvidersFileError, match="api_secret"):
-        async with registry_of(tmp_path, WHOLE.replace("env:SPARK_API_SECRET", "none")):
-            pass
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProvidersFileError, match=r"nowhere\.toml"):
-        providers_file.read(tmp_path / "nowhere.toml")
-
-
-def test_an_empty_file_is_a_mistake(tmp_path: Path) -> None:
-    (tmp_path / "empty.toml").write_text("")
-    with pytest.raises(ProvidersFileError, match="no provider"):
-        providers_file.read(tmp_path / "empty.toml")
-
 
 # Secrets
 
@@ -169,7 +45,7 @@ async def test_a_demonstrations_credentials_show_themselves_nowhere() -> None:
     demonstration = Demonstration()
     try:
         declarations = await demonstration.start()
-        secrets = [secret.value for declaration in declarations for secret in declaration.secrets.values()]
+        secrets = [key.value for one in declarations for keys in one.secrets.values() for key in keys]
         assert all(len(value) >= 16 for value in secrets if value and value != "demo")
         assert not any(value in repr(declarations) for value in secrets if value and value != "demo")
     finally:
@@ -249,13 +125,21 @@ async def test_what_is_not_there_is_refused_with_422(tmp_path: Path, provider: s
 
 async def test_a_provider_that_fails_everybody_is_degraded_and_no_longer_the_default(tmp_path: Path) -> None:
     async with registry_of(tmp_path, WHOLE) as registry:
+        breaker = registry.breaker("deepseek", "deepseek-reasoner")
         for _ in range(FAILURES):
             assert registry.state("deepseek") == "ready"
-            registry.breaker("deepseek").failed(ErrorCode.UPSTREAM_UNAVAILABLE, 0.0)
+            passage = breaker.enter(0.0, alone=True)
+            assert passage is not None
+            passage.failed(ErrorCode.UPSTREAM_UNAVAILABLE, 0.0)
         assert registry.state("deepseek") == "degraded"
+        assert not registry.is_ready("deepseek", "deepseek-reasoner")
+        assert registry.is_ready("deepseek", "deepseek-chat"), "each model for itself"
         assert registry.choose(None, None)[0].id == "spark"
         assert registry.choose("deepseek", None)[0].id == "deepseek"
-        registry.breaker("deepseek").answered()
+        probe = breaker.enter(COOL_DOWN, alone=False)
+        assert probe is not None
+        assert registry.state("deepseek") == "degraded"
+        probe.answered()
         assert registry.state("deepseek") == "ready"
 
 
@@ -274,32 +158,7 @@ def test_every_kind_is_an_adapter_under_its_own_name() -> None:
         assert kind.kind == name
 
 
-# Without a file
-
-
-@pytest.mark.parametrize(
-    ("key", "provider"),
-    [
-        ("OPENAI_API_KEY", "openai"),
-        ("DEEPSEEK_API_KEY", "deepseek"),
-        ("DASHSCOPE_API_KEY", "qwen"),
-        ("MOONSHOT_API_KEY", "moonshot"),
-        ("ZHIPUAI_API_KEY", "glm"),
-    ],
-)
-async def test_a_usual_key_in_the_environment_brings_its_provider(key: str, provider: str) -> None:
-    registry = Registry.from_environment({key: "k"})
-    try:
-        assert list(registry.providers) == [provider]
-        assert registry.state(provider) == "ready"
-        assert registry.choose(None, None)[0].id == provider
-    finally:
-        await registry.aclose()
-
-
-def test_spark_wants_all_three_of_its_keys() -> None:
-    assert [d.id for d in usual_declarations({k: v for k, v in KEYS.items() if k.startswith("SPARK")})] == ["spark"]
-    assert usual_declarations({"SPARK_APP_ID": "a", "SPARK_API_KEY": "b"}) == []
+# For demonstration
 
 
 async def test_the_demonstration_answers_over_both_upstream_transports() -> None:

@@ -1,4 +1,4 @@
-"""Retries, fallbacks and breakers, against simulated upstreams over real sockets."""
+"""Retries and fallbacks, against simulated upstreams over real sockets."""
 
 from __future__ import annotations
 
@@ -6,49 +6,11 @@ import asyncio
 
 import pytest
 
-from chat.errors import ErrorCode, UpstreamError
-from chat.providers.breaker import COOL_DOWN, FAILURES, Breaker
-from chat.providers.resilience import delay_before
+from chat.errors import ErrorCode
 from chat.simulators.script import FAULT_TEXT
 from chat.simulators.spark import SparkSimulator
 from tests.providers.conftest import Reply, until
 from tests.providers.recovery import TOKENS, Chain, failure_of, provider, run, source_of
-
-# The policy
-
-
-def test_the_backoff_doubles_up_to_its_cap_less_some_chance() -> None:
-    error = UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, attempt_again=True)
-    assert [delay_before(n, error, lambda: 0.0) for n in (1, 2, 3, 4, 5, 9)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert delay_before(1, error, lambda: 1.0) == 0.375
-
-
-@pytest.mark.parametrize(("retry_after", "delay"), [(0.0, 0.0), (7.0, 7.0), (30.0, 30.0), (30.1, None), (3600.0, None)])
-def test_an_upstream_that_names_its_patience_is_obeyed_up_to_a_limit(retry_after: float, delay: float | None) -> None:
-    error = UpstreamError(ErrorCode.UPSTREAM_RATE_LIMITED, attempt_again=True, retry_after=retry_after)
-    assert delay_before(1, error) == delay
-
-
-def test_what_will_not_help_is_not_tried_again() -> None:
-    assert delay_before(1, UpstreamError(ErrorCode.UPSTREAM_REJECTED)) is None
-
-
-def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_through_after_a_while() -> None:
-    breaker = Breaker()
-    for _ in range(FAILURES - 1):
-        breaker.failed(ErrorCode.UPSTREAM_TIMEOUT, 0.0)
-    breaker.answered()
-    for _ in range(FAILURES - 1):
-        breaker.failed(ErrorCode.UPSTREAM_UNAVAILABLE, 0.0)
-        breaker.failed(ErrorCode.UPSTREAM_REJECTED, 0.0)
-    assert breaker.allows(0.0)
-    breaker.failed(ErrorCode.UPSTREAM_UNAVAILABLE, 0.0)
-    assert breaker.open
-    assert not breaker.allows(COOL_DOWN - 1)
-    assert [breaker.allows(COOL_DOWN), breaker.allows(COOL_DOWN)] == [True, False]
-    breaker.answered()
-    assert breaker.allows(COOL_DOWN)
-
 
 # Retries
 
@@ -132,25 +94,3 @@ async def test_when_all_fail_the_chosen_providers_failure_is_the_answer(spark_si
     source = source_of(Chain(main, spare), main)
     assert (await failure_of(source)).error_code is ErrorCode.UPSTREAM_RATE_LIMITED
     assert source.provider == "main"
-
-
-async def test_an_open_breaker_sends_everybody_to_the_fallback(
-    spark_simulator: SparkSimulator, other_simulator: SparkSimulator
-) -> None:
-    main = provider(spark_simulator, fallback=("spare",))
-    chain = Chain(main, provider(other_simulator, "spare"))
-    for _ in range(FAILURES):
-        chain.breaker("main").failed(ErrorCode.UPSTREAM_UNAVAILABLE, asyncio.get_running_loop().time())
-    source = source_of(chain, main)
-    await run(source, Reply())
-    assert (source.provider, len(spark_simulator.connections)) == ("spare", 0)
-
-
-async def test_an_open_breaker_without_a_fallback_forbids_nothing(spark_simulator: SparkSimulator) -> None:
-    main = provider(spark_simulator)
-    chain, reply = Chain(main), Reply()
-    for _ in range(FAILURES):
-        chain.breaker("main").failed(ErrorCode.UPSTREAM_UNAVAILABLE, asyncio.get_running_loop().time())
-    await run(source_of(chain, main), reply)
-    assert reply.text == TOKENS
-    assert not chain.breaker("main").open

@@ -1,65 +1,21 @@
-"""iFlytek Spark: the signature, the request frame, and the reply's frames."""
+"""iFlytek Spark: the order of its messages, and the reply's frames."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+import json
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from chat.errors import ErrorCode
-from chat.events import Finish, FinishReason, Usage
-from chat.providers.base import ChatRequest, Params, Turn
-from chat.providers.spark import CONTINUE, turns_for_spark
-from chat.providers.spark_products import domain_for
-from chat.providers.spark_signing import sign, signed_url
-from chat.simulators.spark import THOUGHTS, SparkSimulator
+from chat.errors import Cause, ErrorCode
+from chat.events import Finish, FinishReason, ProviderEvent, Text
+from chat.providers.base import Turn
+from chat.providers.continuing import CONTINUE
+from chat.providers.spark_messages import turns_for_spark
 from tests.providers.conftest import Reply, question, read, spark_for
 from tests.providers.spark_upstream import failure_of, frame, says, upstream
-
-KEY = "0123456789abcdef0123456789abcdef"
-SECRET = "TUFERS1VUC1TRUNSRVQtRk9SLVRFU1RT"
-DATE = "Fri, 02 Jan 2026 03:04:05 GMT"
-MOMENT = 1767323045.0
-FRAMES = (Path(__file__).parent.parent / "fixtures/upstream/spark.jsonl").read_text().splitlines()
-
-
-# The signature
-
-VECTORS = [
-    ("spark-api.xf-yun.com", "/v4.0/chat", DATE, "P9/37SSAigZEtdsfrREEWwMEGsRWqJcYhadjP8awa+s="),
-    ("spark-api.xf-yun.com", "/chat/pro-128k", DATE, "KfXesbIHLi1cAi+Ye+n+OLaLf/pOX0Mm4jjF3KtISmk="),
-    ("spark-api.xf-yun.com", "/v1.1/chat", DATE, "qGBUjwTmve9TcBXRchFEYvG4WTJyqtDys0lgLnPCQHc="),
-    ("spark-api.cn-huabei-1.xf-yun.com", "/v2.1/image", DATE, "t4u6cbNvRFxaCQLv0SQwjhPTJBi9ldfe8w7fCrh/XhI="),
-    ("127.0.0.1:8765", "/v3.5/chat", DATE, "nNuSxS2tCWdzlNTJrEWATX/nCn6qMMYhdTRlbVeBC6Q="),
-    ("127.0.0.1", "/v3.5/chat", DATE, "Sw6o9tK6wHvJIObXC/F+ZAmnugiUAWjervp5wRp4WPg="),
-    ("spark-api.xf-yun.com", "/v4.0/chat", DATE[:-3] + "UTC", "r6AV0Ne+BkrRJnRwBoJvQRcveqe7vku9BWcu3ATPAbY="),
-]
-
-
-@pytest.mark.parametrize(("host", "path", "date", "signature"), VECTORS)
-def test_the_signature_is_the_vendors(host: str, path: str, date: str, signature: str) -> None:
-    assert sign(host, date, path, SECRET) == signature
-
-
-def test_the_signed_url_is_the_vendors() -> None:
-    authorization = (
-        "YXBpX2tleT0iMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWYiLCBhbGdvcml0aG09ImhtYWMtc2hhMjU2IiwgaGVhZGVycz0iaG9zdCBk"
-        "YXRlIHJlcXVlc3QtbGluZSIsIHNpZ25hdHVyZT0iUDkvMzdTU0FpZ1pFdGRzZnJSRUVXd01FR3NSV3FKY1loYWRqUDhhd2Ercz0i"
-    )
-    url = signed_url("wss://spark-api.xf-yun.com/v4.0/chat", KEY, SECRET, now=MOMENT)
-    assert url == (
-        f"wss://spark-api.xf-yun.com/v4.0/chat?authorization={authorization}"
-        "&date=Fri%2C+02+Jan+2026+03%3A04%3A05+GMT&host=spark-api.xf-yun.com"
-    )
-
-
-def test_an_address_written_as_http_becomes_a_websockets() -> None:
-    url = urlsplit(signed_url("https://127.0.0.1:8765/v3.5/chat", KEY, SECRET, now=MOMENT))
-    assert (url.scheme, parse_qs(url.query)["host"]) == ("wss", ["127.0.0.1:8765"])
-
 
 # The request
 
@@ -84,57 +40,7 @@ def test_turns_come_in_the_order_that_the_vendor_insists_on(
     assert [(turn["role"], turn["content"]) for turn in turns_for_spark(turns, system=system)] == sent
 
 
-@pytest.mark.parametrize(
-    ("model", "url", "domain"),
-    [
-        ("generalv3.5", "wss://spark-api.xf-yun.com/v3.5/chat", "generalv3.5"),
-        ("Spark Max", "wss://spark-api.xf-yun.com/v3.5/chat", "generalv3.5"),
-        ("general", "wss://spark-api.xf-yun.com/v1.1/chat", "general"),
-        ("x1", "wss://spark-api.xf-yun.com/v1/x1", "x1"),
-        ("xs3f9a", "wss://maas-api.cn-huabei-1.xf-yun.com/v1.1/chat", "xs3f9a"),
-        ("tokens-3-0", "ws://127.0.0.1:1/v3.5/chat", "tokens-3-0"),
-    ],
-)
-def test_the_domain_belongs_to_the_path(model: str, url: str, domain: str) -> None:
-    assert domain_for(model, url) == domain
-
-
-@pytest.mark.parametrize(
-    ("path", "params", "sent"),
-    [
-        ("/v3.5/chat", Params(), {}),
-        ("/v3.5/chat", Params(1.7, 1.2, 100_000), {"temperature": 1.0, "top_p": 1.0, "max_tokens": 8192}),
-        ("/v3.5/chat", Params(0.0, 0.0, 0), {"temperature": 0.01, "top_p": 0.01, "max_tokens": 1}),
-        ("/v1.1/chat", Params(0.5, None, 8192), {"temperature": 0.5, "max_tokens": 4096}),
-        ("/v1/x1", Params(1.7, 0.9, 60_000), {"temperature": 1.7, "top_p": 0.9, "max_tokens": 60_000}),
-    ],
-)
-async def test_parameters_stay_within_what_the_product_takes(
-    spark_simulator: SparkSimulator, path: str, params: Params, sent: dict[str, float]
-) -> None:
-    provider = spark_for(spark_simulator.url.replace("/v3.5/chat", path))
-    await read(provider, ChatRequest("tokens-1-0", (SYSTEM, USER), params, user="x" * 40))
-    request = spark_simulator.connections[-1].request
-    assert request["parameter"]["chat"] == {"domain": "tokens-1-0", **sent}
-    assert request["header"] == {"app_id": "a1b2c3d4", "uid": "x" * 32}
-
-
-async def test_reasoning_arrives_apart_from_the_answer(spark_simulator: SparkSimulator) -> None:
-    provider = spark_for(spark_simulator.url.replace("/v3.5/chat", "/v1/x1"))
-    reply = await read(provider, question("tokens-2-0"))
-    assert (reply.reasoning, reply.text) == ("".join(THOUGHTS), "t000001 t000002 ")
-
-
 # The reply, from a server that says exactly what it is told to
-
-
-async def test_a_captured_reply_is_read_whole() -> None:
-    async with upstream(says(*FRAMES)) as provider:
-        reply = await read(provider, question("demo"))
-    assert reply.reasoning == "A greeting, answer kindly."
-    assert reply.text == "您好 \U0001f600 a\ufffdb!"
-    assert reply.usage == Usage(5, 9)
-    assert reply.finishes == [Finish(FinishReason.STOP)]
 
 
 async def test_a_reply_of_one_single_frame_has_its_text() -> None:
@@ -191,37 +97,110 @@ async def test_what_no_database_takes_becomes_a_replacement(tail: str, text: str
         assert (await read(provider, question("demo"))).text == text
 
 
+TROUBLE = (10000, 10001, 10002, 10008, 10009, 10010, 10011, 10012, 10017, 10018, 10110, 10222, 10223)
 CODES = [
-    *((code, ErrorCode.CONTENT_FILTERED, False) for code in (10013, 10014, 10021, 10022)),
-    *((code, ErrorCode.UPSTREAM_AUTH, False) for code in (10015, 10016, 11200)),
-    *((code, ErrorCode.UPSTREAM_RATE_LIMITED, True) for code in (10006, 10007, 11202, 11203)),
-    (11201, ErrorCode.UPSTREAM_RATE_LIMITED, False),
-    *(
-        (code, ErrorCode.UPSTREAM_UNAVAILABLE, True)
-        for code in (10008, 10009, 10010, 10011, 10012, 10110, 10222, 10223)
-    ),
-    *((code, ErrorCode.UPSTREAM_REJECTED, False) for code in (10003, 10004, 10005, 10163, 10907)),
+    *((code, ErrorCode.CONTENT_FILTERED, False, None) for code in (10013, 10014, 10021, 10022)),
+    (10015, ErrorCode.UPSTREAM_AUTH, False, Cause.KEY),
+    *((code, ErrorCode.UPSTREAM_AUTH, False, Cause.QUOTA) for code in (10016, 11200)),
+    *((code, ErrorCode.UPSTREAM_RATE_LIMITED, True, None) for code in (10006, 10007, 11202, 11203)),
+    (11201, ErrorCode.UPSTREAM_RATE_LIMITED, False, Cause.QUOTA),
+    *((code, ErrorCode.UPSTREAM_UNAVAILABLE, True, None) for code in TROUBLE),
+    *((code, ErrorCode.UPSTREAM_REJECTED, False, None) for code in (10003, 10004)),
+    *((code, ErrorCode.UPSTREAM_REJECTED, False, Cause.PARAMETERS) for code in (10005, 10163)),
+    *((code, ErrorCode.UPSTREAM_REJECTED, False, Cause.PICTURES) for code in (10029, 10041)),
+    (10907, ErrorCode.UPSTREAM_REJECTED, False, Cause.CONTEXT),
+]
+UNKNOWN_CODES = [
+    (10299, ErrorCode.UPSTREAM_UNAVAILABLE, True, None),
+    (11299, ErrorCode.UPSTREAM_AUTH, False, Cause.QUOTA),
+    (10099, ErrorCode.UPSTREAM_REJECTED, False, None),
+    (1, ErrorCode.UPSTREAM_REJECTED, False, None),
+    (-7, ErrorCode.UPSTREAM_REJECTED, False, None),
 ]
 
 
-@pytest.mark.parametrize(("code", "expected", "again"), CODES, ids=[str(case[0]) for case in CODES])
-async def test_an_error_frame_has_its_code(code: int, expected: ErrorCode, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected", "again", "cause"), CODES + UNKNOWN_CODES, ids=[str(case[0]) for case in CODES + UNKNOWN_CODES]
+)
+async def test_an_error_frame_has_its_code(code: int, expected: ErrorCode, again: bool, cause: Cause | None) -> None:
     async with upstream(says(frame(code=code, status=2))) as provider:
         error = await failure_of(provider)
     assert (error.error_code, error.attempt_again) == (expected, again)
+    assert error.details.get("cause") is cause
     assert error.details["upstream_code"] == code
 
 
-async def test_a_reply_that_looks_sensitive_afterwards_keeps_its_text() -> None:
-    async with upstream(says(frame("all of it", 0), frame(code=10019, status=2))) as provider:
+@pytest.mark.parametrize("code", [10014, 10110])
+async def test_an_error_after_some_text_keeps_it(code: int) -> None:
+    reply = Reply()
+    async with upstream(says(frame("before", 0), frame(code=code, status=2))) as provider:
+        await failure_of(provider, reply)
+    assert (reply.text, reply.finishes) == ("before", [])
+
+
+@pytest.mark.parametrize(
+    "last", [frame(code=10019, status=2), frame(" of it", 2).replace('"code": 0', '"code": 10019')],
+    ids=["by itself", "with the last of the text"],
+)  # fmt: skip
+async def test_a_reply_that_looks_sensitive_afterwards_keeps_its_text_and_says_so(last: str) -> None:
+    async with upstream(says(frame("all", 0), last)) as provider:
         reply = await read(provider, question("demo"))
-    assert (reply.text, len(reply.finishes)) == ("all of it", 1)
+    assert reply.text in ("all", "all of it")
+    assert ("of it" in last) is ("of it" in reply.text)
+    assert reply.finishes == [Finish(FinishReason.CONTENT_FILTER)]
+
+
+def test_the_header_may_say_first_where_the_choices_say_last() -> None:
+    said: list[ProviderEvent] = []
+    reply = spark_for("ws://127.0.0.1:1/v3.5/chat").reply(said.extend)
+    assert reply.read([frame("x", 2).replace('"status": 2}', '"status": 0}', 1).encode()])
+    reply.end()
+    assert said == [Text("x"), Finish(FinishReason.STOP)]
+
+
+QUIET = {
+    "a plugin's findings": {"plugins": {"text": [{"name": "ifly_search", "content": "[]", "role": "tool"}]}},
+    "no text": {"choices": {"status": 1, "seq": 1, "text": []}},
+    "null": {"choices": {"status": 1, "seq": 1, "text": None}, "usage": None},
+    "a function call": {"choices": {"status": 1, "seq": 1, "text": [
+        {"content": "", "role": "assistant", "function_call": {"name": "f", "arguments": "{}"}, "index": 0}]}},
+    "usage of nothing": {"usage": {"text": {"prompt_tokens": None}}},
+    "usage that is none": {"usage": 7, "choices": {"status": None}},
+    "usage that is none either": {"usage": {"text": ["many"]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("payload", QUIET.values(), ids=QUIET.keys())
+async def test_a_frame_that_says_nothing_changes_nothing(payload: dict[str, Any]) -> None:
+    header = {"code": 0, "message": "Success", "sid": "s", "status": None}
+    quiet = json.dumps({"header": header, "payload": payload})
+    async with upstream(says(quiet, frame("Hi", 0), quiet, frame("", 2))) as provider:
+        reply = await read(provider, question("demo"))
+    assert (reply.text, reply.usage, len(reply.finishes)) == ("Hi", None, 1)
 
 
 @pytest.mark.parametrize(
     "broken",
-    ["no JSON", "[]", "{}", '{"header":{"code":"x"}}', '{"header":{"code":0},"payload":7}', b"\x00\x01", "[" * 100_000],
-    ids=["words", "a list", "no header", "a code in letters", "a payload of a number", "binary", "a deep nest"],
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"header":{"code":"x"}}',
+        '{"header":{"code":0},"payload":7}',
+        b"\x00\x01",
+        frame("good", 2).encode(),
+        "[" * 100_000,
+    ],
+    ids=[
+        "words",
+        "a list",
+        "no header",
+        "a code in letters",
+        "a payload of a number",
+        "binary",
+        "binary JSON",
+        "a deep nest",
+    ],
 )
 async def test_what_is_not_of_the_protocol_keeps_the_text_before_it(broken: str | bytes) -> None:
     reply = Reply()

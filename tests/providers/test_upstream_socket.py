@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -17,8 +18,8 @@ from chat.engine.clock import Clock, StreamPace
 from chat.providers import websocket
 from chat.providers.base import Unpaced
 from chat.providers.tls import SessionCache, TlsClient
-from chat.providers.transport import ConnectionDied
-from chat.providers.websocket import UpstreamSocket
+from chat.providers.transport import TICK_BYTES, ConnectionDied
+from chat.providers.websocket import MAX_UNSENT, ProtocolBroken, UpstreamSocket
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -67,6 +68,84 @@ async def test_a_pause_while_the_connection_is_made_does_not_fail_it() -> None:
     pace.paused = True
     async with upstream(in_two_packets) as port:
         socket = await UpstreamSocket.connect(f"ws://127.0.0.1:{port}/", pace=pace, seconds=5)
+        await socket.aclose()
+
+
+PING = Frame(Opcode.PING, b"x" * 125).serialize(mask=False)
+
+
+async def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> ServerProtocol:
+    """The server's side, after the handshake."""
+    protocol = ServerProtocol()
+    while not accepts(protocol, await reader.read(65536)):
+        pass
+    writer.write(b"".join(protocol.data_to_send()))
+    return protocol
+
+
+async def test_who_floods_with_pings_and_reads_no_answer_is_left() -> None:
+    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await opened(reader, writer)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(PING * 100)
+                await writer.drain()
+
+    async with upstream(floods) as port:
+        socket = await UpstreamSocket.connect(f"ws://127.0.0.1:{port}/", pace=Unpaced(), seconds=5)
+        with pytest.raises(ProtocolBroken):
+            await asyncio.wait_for(socket.pour(lambda messages: False), 30)
+        assert socket._connection.unsent < 2 * MAX_UNSENT + TICK_BYTES
+        await socket.aclose()
+
+
+async def test_pings_while_a_long_question_is_on_its_way_are_no_flood() -> None:
+    long = "x" * (16 << 20)
+
+    async def asks_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocol = await opened(reader, writer)
+        for _ping in range(10):
+            writer.write(PING)
+            await asyncio.sleep(0.02)
+        received = 0
+        while received < len(long):
+            received += len(await reader.read(1 << 20))
+        protocol.send_text(b"yes")
+        writer.write(b"".join(protocol.data_to_send()))
+
+    got: list[bytes] = []
+
+    def take(messages: list[bytes]) -> bool:
+        got.extend(messages)
+        return True
+
+    async with upstream(asks_first) as port:
+        socket = await UpstreamSocket.connect(f"ws://127.0.0.1:{port}/", pace=Unpaced(), seconds=5)
+        socket.send(long)
+        assert await asyncio.wait_for(socket.pour(take), 30)
+        assert got == [b"yes"]
+        await socket.aclose()
+
+
+async def test_fragments_are_kept_by_their_bytes() -> None:
+    """Empty ones cost nothing."""
+
+    async def dribbles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await opened(reader, writer)
+        parts = [Frame(Opcode.TEXT, b"a", fin=False), *[Frame(Opcode.CONT, b"", fin=False)] * 50_000]
+        parts += [Frame(Opcode.CONT, b"b", fin=False), Frame(Opcode.CONT, b"", fin=True), Frame(Opcode.TEXT, b"")]
+        writer.write(b"".join(part.serialize(mask=False) for part in parts))
+
+    got: list[bytes] = []
+
+    def take(messages: list[bytes]) -> bool:
+        got.extend(messages)
+        return len(got) == 2
+
+    async with upstream(dribbles) as port:
+        socket = await UpstreamSocket.connect(f"ws://127.0.0.1:{port}/", pace=Unpaced(), seconds=5)
+        assert await asyncio.wait_for(socket.pour(take), 30)
+        assert got == [b"ab", b""]
         await socket.aclose()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from chat.errors import ErrorCode, UpstreamError
 from chat.events import Text
-from chat.providers.resilience import RecoveringSource
+from chat.providers.resilience.recovering_source import RecoveringSource
 from chat.simulators.script import FAULT_TEXT
 from chat.simulators.spark import SparkSimulator
 from tests.providers.conftest import Reply, until

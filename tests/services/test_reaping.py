@@ -71,6 +71,14 @@ async def test_who_has_been_silent_is_ended_once_and_told_of(reaper: Reaper) -> 
     assert await reaper.reap_silent([]) == []
 
 
+async def test_what_was_told_beside_a_lost_reply_is_kept(reaper: Reaper) -> None:
+    dead = await in_database(running)(datetime.now(UTC) - timedelta(seconds=30))
+    told = [{"note": "trimmed", "details": {"left_out": 12}}]
+    await in_database(Generation.objects.filter(id=dead).update)(notes=told)
+    assert len(await reaper.reap_silent([])) == 1
+    assert (await in_database(Generation.objects.get)(id=dead)).notes == told
+
+
 async def test_what_runs_here_is_never_ended_though_its_heartbeats_did_not_come_through(reaper: Reaper) -> None:
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     here = await in_database(running)(long_ago)

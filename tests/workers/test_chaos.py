@@ -146,16 +146,16 @@ async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, certifica
             busy = asyncio.create_task(chaos.keep_busy())
             await until_busy(chaos, busy)
             for kill in range(KILLS):
-                await chaos.kill_one()
-                if kill == 5:
-                    await asyncio.to_thread(redis.restart)
-                if kill == 10:
-                    await asyncio.to_thread(postgres.restart)
                 if kill == 15:
                     await until_busy(chaos, busy)
                     for detour in detours:
                         await detour.cut()
                         await detour.mend()
+                await chaos.kill_one()
+                if kill == 5:
+                    await asyncio.to_thread(redis.restart)
+                if kill == 10:
+                    await asyncio.to_thread(postgres.restart)
                 assert not busy.done() or busy.result()
                 await asyncio.sleep(4)
             chaos.enough = True

@@ -113,6 +113,14 @@ class Behind:
         self.followers += followers
         self.tabs += tabs
 
+    async def all_read(self) -> None:
+        """Everybody has come through the proxy, to this worker or to that."""
+
+        async def read() -> bool:
+            return all(follower.cursor for follower in self.followers)
+
+        await until(read)
+
     async def send(self, number: int) -> str:
         """A message through the proxy, sent again only where its connection was lost: nobody is refused."""
         send = {"message": "hello", "model": LATEST, "key": f"message-{number}"}
@@ -193,6 +201,7 @@ async def test_a_rolling_restart_is_seen_by_nobody(behind) -> None:
         generations = await started.start_replies(one, FIRST, STREAMS)
         generations += await started.start_replies(two, SECOND, STREAMS)
         started.read(reading, generations)
+        await started.all_read()
         reading.create_task(keep_sending(reading))
         await started.restart(one)
         await started.restart(two)

@@ -1,6 +1,7 @@
 /* The open conversation in the page: its transcript, and the composer below it. */
 
 import { GenerationRecords } from "../generation_records.js";
+import { waitingLine } from "../notes.js";
 import { OpenConversation } from "../open_conversation.js";
 import { ComposerView } from "./composer_view.js";
 import { MessageActions } from "./message_actions.js";
@@ -46,7 +47,10 @@ export class ConversationPane {
     this.#transcript = new TranscriptView({
       element: byId("transcript"),
       words,
-      names: { model: (provider, model) => models.name(provider, model) },
+      names: {
+        model: (provider, model) => models.name(provider, model),
+        provider: (provider) => models.provider(provider),
+      },
       onAction: (name, item, element) => actions.act(name, item, element),
       onSeen: (message) => records.want(message),
     });
@@ -148,9 +152,13 @@ export class ConversationPane {
   }
 
   #replied(message) {
-    this.#transcript.mark(message);
-    if (message.isLive) return;
     const { words, notices } = this.#page;
+    this.#transcript.mark(message);
+    if (message.isLive) {
+      // Its line in the page is silent, as all of a reply that is not whole.
+      if (message.ahead !== null) notices.announce(waitingLine(message.ahead, words));
+      return;
+    }
     this.#transcript.show(this.conversation); // an end shows at once, also in a page that draws no frames
     this.#showBusy();
     this.#on.ended();

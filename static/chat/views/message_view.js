@@ -1,5 +1,6 @@
 /* One message in the page. */
 
+import { noteLines, waitingLine } from "../notes.js";
 import { MarkdownView } from "./markdown_view.js";
 import { action, part, piece, setText } from "./pieces.js";
 
@@ -14,11 +15,11 @@ export class MessageView {
     this.#words = words;
   }
 
-  /** A message of the thread. `place`: among its siblings. `names`: {model(provider, model)} for people. */
+  /** A message of the thread. `place`: among its siblings. `names`: {model(provider, model), provider(id)} for people. */
   show(message, { place, names }) {
     const isReply = message.role === "assistant";
     this.#describe(message, message.status);
-    if (isReply) this.#showReply(message);
+    if (isReply) this.#showReply(message, names);
     else setText(this.#part("text"), message.text);
     this.#showPlace(place);
     if (isReply) this.#showFacts(message, names);
@@ -46,8 +47,8 @@ export class MessageView {
     setText(this.#part("who"), this.#words.say(`who.${role}`));
   }
 
-  #showReply(message) {
-    const { isLive } = message;
+  #showReply(message, names) {
+    const { isLive, ahead } = message;
     this.element.setAttribute("aria-busy", String(isLive)); // spoken when it is whole, not word by word
     this.#markdown ??= new MarkdownView(this.#part("text"));
     this.#markdown.show(message.text, { final: !isLive });
@@ -55,8 +56,17 @@ export class MessageView {
     this.#showImages(message.images);
     this.#part("progress").hidden = !isLive;
     const step = message.steps.findLast(({ duration }) => duration === null);
-    const words = step ? `${step.name} (${step.index}/${step.total})` : this.#words.say(`status.${message.status}`);
-    if (isLive) setText(this.#part("progress-words"), words);
+    const doing = step ? `${step.name} (${step.index}/${step.total})` : this.#words.say(`status.${message.status}`);
+    if (isLive) setText(this.#part("progress-words"), ahead === null ? doing : waitingLine(ahead, this.#words));
+    this.#showNotes(noteLines(message, this.#words, names));
+  }
+
+  #showNotes(lines) {
+    const list = this.#part("notes");
+    list.hidden = lines.length === 0;
+    while (list.childElementCount > lines.length) list.lastElementChild.remove();
+    while (list.childElementCount < lines.length) list.append(document.createElement("li"));
+    for (const [index, line] of lines.entries()) setText(list.children[index], line);
   }
 
   #showReasoning({ reasoning, text, isLive }) {
@@ -148,5 +158,7 @@ const canGoOn = ({ status, facts }) => status === "cancelled" || facts.finishRea
 function failureOf({ status, error, text }, words) {
   if (status !== "failed" && status !== "interrupted") return null;
   const known = error ?? { code: status === "interrupted" ? "INTERRUPTED" : "" };
-  return { words: words.error(known), actions: text ? ["retry", "continue"] : ["retry"] };
+  // What would be refused again is not gone on with; another answer may be another model's.
+  const mayGoOn = text && (known.retryable ?? status === "interrupted");
+  return { words: words.error(known, { begun: Boolean(text) }), actions: mayGoOn ? ["retry", "continue"] : ["retry"] };
 }

@@ -56,6 +56,11 @@ export class ModelMenu {
     return nameOf(provider, model);
   }
 
+  /** A provider's name for people. */
+  provider(providerId) {
+    return this.#providers.find(({ id }) => id === providerId)?.label ?? providerId;
+  }
+
   #option(provider, model) {
     const upstream = this.#words.say(`upstream.${provider.upstream}`);
     const state = provider.state === "ready" ? "" : ` (${this.#words.say(`model.${provider.state}`)})`;
@@ -77,4 +82,6 @@ export class ModelMenu {
   }
 }
 
-const nameOf = (provider, model) => (provider.models.length > 1 ? `${provider.label} — ${model.label}` : provider.label);
+/* Of an only model, the provider's name says enough, unless somebody has given it one of its own. */
+export const nameOf = (provider, model) =>
+  provider.models.length > 1 || model.label !== model.id ? `${provider.label} — ${model.label}` : provider.label;

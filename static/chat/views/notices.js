@@ -1,5 +1,7 @@
 /* What the page has to say beside the messages. */
 
+import { setText } from "./pieces.js";
+
 const SHORT_MS = 5_000; // long enough to read a line
 
 export class Notices {
@@ -24,7 +26,7 @@ export class Notices {
 
   /** For those who don't see the page. */
   announce(words) {
-    this.#announcer.textContent = words;
+    setText(this.#announcer, words);
   }
 
   clear() {
