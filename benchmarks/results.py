@@ -27,7 +27,11 @@ class Results(msgspec.Struct):
 
     def faults(self) -> list[str]:
         """Why this run is no success; empty where it is one."""
-        found = [*self.failures, *limits.exceeded(self.quantities)]
+        return [*self.breaks(), *limits.exceeded(self.quantities)]
+
+    def breaks(self) -> list[str]:
+        """What went wrong, however fast the machine was."""
+        found = list(self.failures)
         for figures in self.figures:
             problems = {problem for run in figures.runs for problem in run.load.problems}
             if problems or figures.success < 1:

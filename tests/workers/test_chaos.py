@@ -151,6 +151,8 @@ async def test_nothing_is_lost_and_nothing_comes_twice(tmp_path: Path, certifica
                     for detour in detours:
                         await detour.cut()
                         await detour.mend()
+                    # All of them may run on the worker that dies next: then nobody would be left to tell of the cut.
+                    await until_told_of_the_cut(chaos, busy)
                 await chaos.kill_one()
                 if kill == 5:
                     await asyncio.to_thread(redis.restart)
@@ -186,6 +188,16 @@ async def until_busy(chaos: Chaos, busy: asyncio.Task[None]) -> None:
             return
         await asyncio.sleep(1)
     raise AssertionError("two hundred replies were never live")
+
+
+async def until_told_of_the_cut(chaos: Chaos, busy: asyncio.Task[None]) -> None:
+    for _tenth in range(100):
+        if busy.done():
+            busy.result()
+        if any(one.end == "UPSTREAM_UNAVAILABLE" for one in chaos.followers):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("no reader was told that its upstream is cut")
 
 
 def make_worker(directory: Path, database: PostgreSQLDatabase, redis: RedisServer, toml: str) -> ChatServer:

@@ -140,7 +140,7 @@ async def test_a_redis_that_goes_silences_no_reader_for_good_and_loses_no_text(s
     await site.start("tokens-160-20", "tokens-3000-20", QUICK, CHAT_PING_SECONDS="1")
     one, two = site.workers
     ends = [await start_reply(worker, "tokens-160-20", upstream) for worker in site.workers for upstream in UPSTREAMS]
-    stays = await start_reply(one, "tokens-3000-20")
+    stays, unread = [await start_reply(one, "tokens-3000-20") for _ in range(2)]
     at_owner = [await follower(generation, one if at < 2 else two) for at, generation in enumerate(ends)]
     elsewhere = [await follower(generation, two if at < 2 else one) for at, generation in enumerate(ends)]
     async with (
@@ -159,6 +159,7 @@ async def test_a_redis_that_goes_silences_no_reader_for_good_and_loses_no_text(s
 
         await until(all_have_text)
         await silent.send(json.dumps({"type": "follow", "generation": stays, "after": 0}))
+        await silent.recv()  # the worker has it from Redis
         await asyncio.to_thread(site.redis.kill)
         killed_at = [reader.cursor for reader in at_owner]
         conversation = (await record_of(one, stays))["conversation"]
@@ -167,7 +168,7 @@ async def test_a_redis_that_goes_silences_no_reader_for_good_and_loses_no_text(s
         await refused_on(tab)
         await what_needs_no_redis(one, client, conversation)
         await what_needs_no_redis(two, other, conversation)
-        unknown = await other.get(f"/generations/{stays}/events", params={"after": 1_000_000})
+        unknown = await other.get(f"/generations/{unread}/events")
         assert (unknown.status_code, unknown.json()["code"]) == (503, "UNAVAILABLE")
         await until_pinged(silent)
 
@@ -181,8 +182,9 @@ async def test_a_redis_that_goes_silences_no_reader_for_good_and_loses_no_text(s
         await asyncio.to_thread(site.redis.start)
         await until_taken(client, QUICK)
         await until_taken(other, QUICK)
-        stopped = await other.post(f"/generations/{stays}/stop")
-        assert stopped.json()["status"] == "cancelled"
+        for generation in (stays, unread):
+            stopped = await other.post(f"/generations/{generation}/stop")
+            assert stopped.json()["status"] == "cancelled"
         await until_nudged(one, two)
         await until_nudged(two, one)
     for reader in (*at_owner, *elsewhere):
