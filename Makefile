@@ -33,6 +33,9 @@ serve: setup
 
 # pytest stays the last: its summary closes the run. With CHAT_TEST_DATABASE_URL=postgres://… every test's database is
 # on that server; without, PostgreSQL is for the tests of tests/test_on_postgresql.py, where it answers.
+#
+# Hundreds of processes start in a run: what is compiled once, by whichever comes first, is not compiled again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev
 	@scripts/install-test-tools
 	@scripts/test-javascript
