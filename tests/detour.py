@@ -47,15 +47,17 @@ class Detour:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, requests = await asyncio.open_connection(*self._there)
+        ends = [writer]
         try:
+            answers, requests = await asyncio.open_connection(*self._there)
+            ends.append(requests)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, requests, held_back=True))
                 group.create_task(self._pump(answers, writer, held_back=False))
         except* OSError:
             pass
         finally:
-            for one in (writer, requests):
+            for one in ends:
                 one.close()
                 with contextlib.suppress(OSError):
                     await one.wait_closed()

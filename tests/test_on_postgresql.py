@@ -19,7 +19,7 @@ IN_PROCESS = (
     "tests/services",
     "tests/test_access.py",
     "tests/test_accounts.py",
-    "tests/test_admin.py",
+    "tests/admin",
     "tests/test_tokens.py",
 )
 SERVER_PROCESSES = (

@@ -10,10 +10,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection
 
 from tests.chat_server import ChatServer, server_events
-from tests.external_services import DATABASE_URL
 
-GENERATIONS = 100 if DATABASE_URL else 500
-"""Fewer where they run a second time, on another database."""
+GENERATIONS = 500
 AT_ONCE = 50
 READERS = 2
 
@@ -108,7 +106,7 @@ async def one_generation(server: ChatServer, client: httpx.AsyncClient, gate: as
             assert record["text"] == f"question {number}"
 
 
-async def test_every_reader_of_very_many_generations_gets_every_event_once_and_in_order(serve) -> None:
+async def test_every_reader_of_500_generations_gets_every_event_once_and_in_order(serve) -> None:
     server = await serve("tokens-40-40", "echo")
     gate = asyncio.Semaphore(AT_ONCE)
     async with await server.client() as client:

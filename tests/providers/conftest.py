@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from httpx import AsyncBaseTransport
@@ -60,6 +61,12 @@ async def read(provider: Provider, request: ChatRequest, reply: Reply | None = N
     reply = reply if reply is not None else Reply()
     await provider.stream(request, reply.events.extend)
     return reply
+
+
+async def sent(simulator: Simulator, provider: Provider, request: ChatRequest) -> dict[str, Any]:
+    """What a request became, which the simulator has taken."""
+    await read(provider, request)
+    return simulator.connections[-1].request
 
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:

@@ -18,7 +18,7 @@ from chat.providers.continuing import CONTINUE
 from chat.providers.providers_file import ProvidersFileError
 from chat.providers.registry import Registry
 from tests.providers.anthropic_upstream import ASKED, ENDED, REPLY, STOPPED, anthropic_for, play, said
-from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, question, read
+from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, question, read, sent
 from tests.providers.raw_upstream import STREAM_HEAD, RawUpstream
 from tests.upstreams.anthropic import RIG, AnthropicSimulator
 
@@ -29,12 +29,6 @@ async def simulator() -> AsyncIterator[AnthropicSimulator]:
     await simulator.start()
     yield simulator
     await simulator.aclose()
-
-
-async def sent(simulator: AnthropicSimulator, provider: Anthropic, request: ChatRequest) -> dict[str, Any]:
-    """What a request became, which the simulator has taken."""
-    await read(provider, request)
-    return simulator.connections[-1].request
 
 
 # What is sent

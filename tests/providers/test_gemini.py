@@ -12,9 +12,8 @@ from httpx import AsyncBaseTransport
 from chat.errors import Cause, ErrorCode, UpstreamError
 from chat.providers.base import ChatRequest, Params, Picture, Turn
 from chat.providers.continuing import CONTINUE
-from chat.providers.gemini import Gemini
 from chat.providers.registry import Registry
-from tests.providers.conftest import API_KEY, question, read
+from tests.providers.conftest import API_KEY, question, read, sent
 from tests.providers.gemini_upstream import ASKED, chunk, fail, gemini_for
 from tests.providers.raw_upstream import STREAM_HEAD, RawUpstream
 from tests.upstreams.gemini import GeminiSimulator
@@ -26,12 +25,6 @@ async def simulator() -> AsyncIterator[GeminiSimulator]:
     await simulator.start()
     yield simulator
     await simulator.aclose()
-
-
-async def sent(simulator: GeminiSimulator, provider: Gemini, request: ChatRequest) -> dict[str, Any]:
-    """What a request became, which the simulator has taken."""
-    await read(provider, request)
-    return simulator.connections[-1].request
 
 
 # What is sent

@@ -14,7 +14,7 @@ from chat.events import Finish, FinishReason, Usage
 from chat.providers.base import ChatRequest, Params, Picture, Profile, Turn
 from chat.providers.continuing import CONTINUE
 from chat.providers.openai_responses import OpenAIResponses
-from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, Reply, question, read
+from tests.providers.conftest import API_KEY, MODELS, TIMEOUTS, Reply, question, read, sent
 from tests.providers.raw_upstream import STREAM_HEAD, RawUpstream
 from tests.upstreams.openai_responses import KEY, OpenAIResponsesSimulator
 
@@ -36,11 +36,10 @@ def adapter(url: str, client: AsyncBaseTransport, **options: Any) -> OpenAIRespo
     )
 
 
-async def sent(
+async def asked(
     simulator: OpenAIResponsesSimulator, client: AsyncBaseTransport, request: ChatRequest, **options: Any
 ) -> dict[str, Any]:
-    await read(adapter(simulator.url, client, **options), request)
-    return simulator.connections[-1].request
+    return await sent(simulator, adapter(simulator.url, client, **options), request)
 
 
 # What is asked
@@ -51,7 +50,7 @@ async def test_the_request_carries_what_was_asked_and_nothing_else(
 ) -> None:
     turns = (Turn("system", "Be brief."), USER, Turn("assistant", "Hi"), Turn("user", 'Go "on"'))
     params = Params(temperature=0.5, top_p=0.9, max_tokens=64)
-    assert await sent(simulator, client, ChatRequest("tokens-2-0", turns, params, user="u1")) == {
+    assert await asked(simulator, client, ChatRequest("tokens-2-0", turns, params, user="u1")) == {
         "model": "tokens-2-0",
         "instructions": "Be brief.",
         "input": [
@@ -72,7 +71,7 @@ async def test_parameters_are_kept_within_what_is_accepted(
     simulator: OpenAIResponsesSimulator, client: AsyncBaseTransport
 ) -> None:
     params = Params(temperature=3.0, top_p=2.0, max_tokens=1)
-    request = await sent(simulator, client, ChatRequest("tokens-2-0", (USER,), params))
+    request = await asked(simulator, client, ChatRequest("tokens-2-0", (USER,), params))
     assert (request["temperature"], request["top_p"], request["max_output_tokens"]) == (2.0, 1.0, 16)
 
 
@@ -87,7 +86,7 @@ async def test_a_reply_that_reached_its_length_says_so(
 async def test_an_unfinished_answer_is_followed_by_a_request_to_go_on(
     simulator: OpenAIResponsesSimulator, client: AsyncBaseTransport
 ) -> None:
-    request = await sent(simulator, client, ChatRequest("tokens-1-0", (USER, Turn("assistant", "Once upon"))))
+    request = await asked(simulator, client, ChatRequest("tokens-1-0", (USER, Turn("assistant", "Once upon"))))
     assert request["input"][1:] == [
         {"role": "assistant", "content": "Once upon"},
         {"role": "user", "content": CONTINUE},
@@ -97,7 +96,7 @@ async def test_an_unfinished_answer_is_followed_by_a_request_to_go_on(
 
 async def test_pictures_go_along_as_data(simulator: OpenAIResponsesSimulator, client: AsyncBaseTransport) -> None:
     turns = (Turn("user", "What is it?", (Picture("image/png", b"\x89PNG"),)), Turn("assistant", "A cat."), USER)
-    request = await sent(simulator, client, ChatRequest("tokens-1-0", turns))
+    request = await asked(simulator, client, ChatRequest("tokens-1-0", turns))
     assert request["input"][0]["content"] == [
         {"type": "input_text", "text": "What is it?"},
         {"type": "input_image", "image_url": "data:image/png;base64,iVBORw=="},
@@ -107,10 +106,10 @@ async def test_pictures_go_along_as_data(simulator: OpenAIResponsesSimulator, cl
 
 async def test_the_tables_options_go_along(simulator: OpenAIResponsesSimulator, client: AsyncBaseTransport) -> None:
     options = {"effort": "low", "summary": "auto", "store": True, "extra": {"metadata": {"app": "chat"}}}
-    request = await sent(simulator, client, ChatRequest("tokens-1-0", (USER,)), **options)
+    request = await asked(simulator, client, ChatRequest("tokens-1-0", (USER,)), **options)
     assert request["reasoning"] == {"effort": "low", "summary": "auto"}
     assert (request["store"], request["metadata"]) == (True, {"app": "chat"})
-    assert (await sent(simulator, client, ChatRequest("tokens-1-0", (USER,)), effort="high"))["reasoning"] == {
+    assert (await asked(simulator, client, ChatRequest("tokens-1-0", (USER,)), effort="high"))["reasoning"] == {
         "effort": "high"
     }
 

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.http11 import Request
 
 from chat.errors import Cause, ErrorCode, UpstreamError
 from chat.events import Finish, FinishReason, Usage
 from chat.providers.base import ChatRequest, Params, Picture, Provider, Turn
 from chat.providers.continuing import CONTINUE
-from chat.providers.providers_file import ProvidersFileError, declarations_of
-from chat.providers.registry import Registry
 from tests.providers.conftest import Reply, question, read
-from tests.upstreams.rig import main_of
+from tests.providers.json_upstream import KEY, upstream
 
-KEY = "a key/of mine"
 TURNS = (Turn("system", "Be brief."), Turn("user", "One?"), Turn("assistant", "Yes."), Turn("user", "Two?"))
 CAT = Picture("image/png", b"\x89PNG")
-
-Says = Callable[[ServerConnection], Awaitable[None]]
-
-
-class Upstream:
-    """Says what it is told to, and notes what it was asked."""
-
-    def __init__(self, says: Says, table: dict[str, Any]) -> None:
-        self._says = says
-        self._table = table
-        self.asked: list[Any] = []
-        self.handshakes: list[Request] = []
-        self.provider: Provider
-
-    async def answer(self, connection: ServerConnection) -> None:
-        assert connection.request is not None
-        self.handshakes.append(connection.request)
-        self.asked.append(json.loads(await connection.recv()))
-        await self._says(connection)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Upstream]:
-        async with serve(self.answer, "127.0.0.1", 0, compression=None, close_timeout=1) as server:
-            port = next(iter(server.sockets)).getsockname()[1]
-            registry = registry_of({**self._table, "base_url": f"http://127.0.0.1:{port}/talk"})
-            self.provider = main_of(registry)
-            yield self
-            await registry.aclose()
-
-
-def registry_of(table: dict[str, Any]) -> Registry:
-    whole = {"kind": "websocket_json", "base_url": "ws://127.0.0.1:1/", "models": ["m"], "api_key": "env:KEY", **table}
-    return Registry(declarations_of({"providers": {"main": whole}}, "the test"), {"KEY": KEY})
-
-
-def says(*messages: object, close: int | None = None) -> Says:
-    """JSON, but for texts and bytes, which go as they are; `close`: the code that the connection is closed with."""
-
-    async def behave(connection: ServerConnection) -> None:
-        for message in messages:
-            await connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
-        if close is not None:
-            await connection.close(close)
-        await connection.wait_closed()
-
-    return behave
-
-
-def upstream(*messages: object, close: int | None = None, **table: Any) -> Any:
-    return Upstream(says(*messages, close=close), table).running()
 
 
 async def failure_of(provider: Provider, reply: Reply | None = None) -> UpstreamError:
@@ -320,37 +263,3 @@ async def test_tokens_that_are_no_numbers_are_not_counted() -> None:
     usage = {"input_tokens": "many", "output_tokens": True}
     async with upstream({"delta": "x", "usage": usage}, DONE) as running:
         assert (await read(running.provider, question("m"))).usage is None
-
-
-# A table that cannot be meant
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"auth": "basic"}, "auth"),
-    ({"auth": "header:X Key"}, "auth"),
-    ({"auth": "header:Host"}, "auth"),
-    ({"auth": "header:content-length"}, "auth"),
-    ({"auth": "header:UPGRADE"}, "auth"),
-    ({"auth": "header:Sec-WebSocket-Key"}, "auth"),
-    ({"auth": "field:messages"}, "'messages' would be set twice"),
-    ({"auth": "field:model.key"}, "leads through 'model'"),
-    ({"request": {"message": "m"}}, "request has an unknown key 'message'"),
-    ({"request": {"messages": ""}}, r"request\.messages must be"),
-    ({"request": {"system": "last"}}, r"request\.system must be"),
-    ({"request": {"roles": {"tool": "x"}}}, "tool"),
-    ({"request": {"model": "messages"}}, "'messages' would be set twice"),
-    ({"request": {"extra": {"model": "x"}}}, "'model' would be set twice"),
-    ({"request": {"top_p": "temperature.top_p"}}, "leads through 'temperature'"),
-    ({"reply": {"delta": "a..b"}}, r"reply\.delta must be"),
-    ({"reply": {"delta": "a", "full": "b"}}, "either `delta` or `full`"),
-    ({"reply": {"end": ""}}, "nothing ends a reply"),
-    ({"reply": {"end": {"value": "done"}}}, "field"),
-    ({"reply": {"errors": {"7": "odd"}}}, "odd"),
-    ({"reply": {"finishes": {"cap": "cancelled"}}}, "cancelled"),
-]
-
-
-@pytest.mark.parametrize(("table", "words"), WRONG, ids=[json.dumps(case[0]) for case in WRONG])
-def test_a_table_that_cannot_be_meant_is_refused_when_it_is_read(table: dict[str, Any], words: str) -> None:
-    with pytest.raises(ProvidersFileError, match=words) as refused:
-        registry_of(table)
-    assert f"[providers.main] {next(iter(table))}" in str(refused.value)

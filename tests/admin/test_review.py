@@ -1,86 +1,23 @@
-"""The admin: what staff see of conversations, that they change nothing of it, and who is refused.
-
-The cast: `owner` has talked with the AI; a superuser (`admin_client`); `reviewer`, staff with chosen rights; and
-`stranger`, signed in and no staff.
-"""
+"""The admin: what staff see of conversations, that they change nothing of it, and that strangers are sent away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
-from allauth.account.models import EmailAddress
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from chat.admin.transcript import CHARS_A_MESSAGE, MESSAGES_A_PAGE
-from chat.models import Conversation, Generation, Message, User
+from chat.models import Conversation, Message, User
+from tests.admin.reviewed import LISTS, converse, page
 
 pytestmark = pytest.mark.django_db
 
 SCRIPT = "<script>alert('owned')</script> **bold**"
 QUERIES_MOST = 20
 """Session, user, rights, facets and the page itself: far from one query a row."""
-
-
-def converse(owner: User, turns: int, text: str = "hello") -> Conversation:
-    now = timezone.now()
-    conversation = Conversation.objects.create(
-        user=owner, title="About tea", provider="demo", model="echo", message_count=2 * turns,
-        created_at=now, updated_at=now,
-    )  # fmt: skip
-    parent: Message | None = None
-    for turn in range(turns):
-        at = now + timedelta(seconds=turn)
-        asked = Message.objects.create(
-            conversation=conversation, parent=parent, role="user", text=f"question {turn}: {text}", created_at=at
-        )
-        parent = Message.objects.create(
-            conversation=conversation, parent=asked, role="assistant", text=f"answer {turn}: {text}", created_at=at
-        )
-        generation = Generation.objects.create(
-            user=owner, conversation=conversation, message=parent, user_message=asked, provider="demo", model="echo-1",
-            upstream="sse", status="failed", error_code="UPSTREAM_TIMEOUT", seq=7, owner="worker-1", heartbeat=at,
-            input_tokens=11, output_tokens=22, first_token_ms=33, duration_ms=44, created_at=at, finished_at=at,
-        )  # fmt: skip
-        parent.latest_generation = generation.id
-        parent.save()
-    return conversation
-
-
-@pytest.fixture
-def owner() -> User:
-    return User.objects.create_user("owner", "owner@example.com", "secret-of-owner")
-
-
-@pytest.fixture
-def stranger_client() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_user("stranger", "stranger@example.com", "secret-of-stranger"))
-    return client
-
-
-@pytest.fixture
-def reviewer_client() -> Callable[..., Client]:
-    def with_rights(*rights: str) -> Client:
-        reviewer = User.objects.create_user("reviewer", "reviewer@example.com", "secret-of-reviewer", is_staff=True)
-        reviewer.user_permissions.set(Permission.objects.filter(codename__in=rights, content_type__app_label="chat"))
-        client = Client()
-        client.force_login(reviewer)
-        return client
-
-    return with_rights
-
-
-def page(conversation: Conversation) -> str:
-    return reverse("admin:chat_conversation_change", args=[conversation.pk])
-
-
-LISTS = [f"admin:chat_{model}_changelist" for model in ("conversation", "message", "generation", "user")]
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -216,79 +153,6 @@ def test_a_superuser_deletes_an_account_with_its_history(admin_client: Client, o
     admin_client.post(reverse("admin:chat_user_delete", args=[owner.pk]), {"post": "yes"})
     assert not User.objects.filter(pk=owner.pk).exists()
     assert not Message.objects.exists()
-
-
-def test_staff_without_rights_see_nothing(reviewer_client: Callable[..., Client], owner: User) -> None:
-    conversation = converse(owner, turns=1)
-    client = reviewer_client()
-    assert client.get(reverse("admin:index")).status_code == 200
-    for address in (page(conversation), *(reverse(name) for name in LISTS)):
-        response = client.get(address)
-        assert response.status_code == 403
-        assert b"question" not in response.content
-
-
-def test_staff_who_may_see_conversations_alone_see_no_word_of_them(
-    reviewer_client: Callable[..., Client], owner: User
-) -> None:
-    response = reviewer_client("view_conversation").get(page(converse(owner, turns=1)))
-    assert response.status_code == 200
-    assert "question 0" not in response.content.decode()
-
-
-def test_staff_who_may_see_messages_but_no_generations_read_the_words_alone(
-    reviewer_client: Callable[..., Client], owner: User
-) -> None:
-    response = reviewer_client("view_conversation", "view_message").get(page(converse(owner, turns=1)))
-    assert "question 0" in response.content.decode()
-    assert "UPSTREAM_TIMEOUT" not in response.content.decode()
-
-
-def test_staff_delete_no_conversation_whatever_their_rights(
-    reviewer_client: Callable[..., Client], owner: User
-) -> None:
-    conversation = converse(owner, turns=1)
-    client = reviewer_client("view_conversation", "delete_conversation", "delete_message", "delete_generation")
-    response = client.post(reverse("admin:chat_conversation_delete", args=[conversation.pk]), {"post": "yes"})
-    assert response.status_code == 403
-    assert Conversation.objects.filter(pk=conversation.pk).exists()
-
-
-def test_staff_cannot_raise_rights(reviewer_client: Callable[..., Client], owner: User) -> None:
-    client = reviewer_client("view_user", "change_user")
-    address = reverse("admin:chat_user_change", args=[owner.pk])
-    client.post(address, {"username": "renamed", "email": "owner@example.com", "is_active": "on",
-                          "is_staff": "on", "is_superuser": "on"})  # fmt: skip
-    owner.refresh_from_db()
-    assert owner.username == "renamed", "the change as such was accepted"
-    assert not owner.is_superuser
-    assert not owner.is_staff
-
-
-def test_staff_cannot_set_a_superusers_password(reviewer_client: Callable[..., Client], admin_user: User) -> None:
-    client = reviewer_client("view_user", "change_user")
-    address = reverse("admin:auth_user_password_change", args=[admin_user.pk])
-    response = client.post(address, {"password1": "taken-over-1", "password2": "taken-over-1"})
-    assert response.status_code == 403
-    admin_user.refresh_from_db()
-    assert not admin_user.check_password("taken-over-1")
-
-
-def test_staff_cannot_move_a_password_reset_to_an_address_of_their_own(
-    reviewer_client: Callable[..., Client], admin_user: User
-) -> None:
-    address = EmailAddress.objects.create(user=admin_user, email=admin_user.email, primary=True)
-    client = reviewer_client("view_user")
-    rights = Permission.objects.filter(content_type__app_label="account")
-    User.objects.get(username="reviewer").user_permissions.add(*rights)
-    assert client.get(reverse("admin:account_emailaddress_changelist")).status_code == 200
-    fields = {"user": str(admin_user.pk), "email": "mine@example.com", "primary": "on", "verified": "on"}
-    for name, arguments in (("change", [address.pk]), ("add", [])):
-        path = reverse(f"admin:account_emailaddress_{name}", args=arguments)
-        assert client.post(path, fields).status_code == 403
-    listed = reverse("admin:account_emailaddress_changelist")
-    client.post(listed, {"action": "make_verified", "_selected_action": str(address.pk)})
-    assert list(EmailAddress.objects.values_list("email", "verified")) == [(admin_user.email, False)]
 
 
 @pytest.mark.parametrize("model", ["conversation", "message", "generation"])
