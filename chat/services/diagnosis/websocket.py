@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from django.utils.translation import gettext as _
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from chat.services.diagnosis.base import Finding, Level
@@ -21,7 +23,8 @@ def look(address: PublicAddress | None) -> list[Finding]:
     if address is None:
         return []
     try:
-        code = _close_code(address)
+        # Not the threaded client: its two threads use one TLS connection at once, which hangs at times.
+        code = asyncio.run(_close_code(address))
     except InvalidStatus as error:
         status = error.response.status_code
         sentence = _("A WebSocket is refused on its way (status %(status)d).") % {"status": status}
@@ -43,10 +46,10 @@ def look(address: PublicAddress | None) -> list[Finding]:
     return [Finding("websocket.closed", Level.PROBLEM, sentence, _passed_on())]
 
 
-def _close_code(address: PublicAddress) -> int | None:
+async def _close_code(address: PublicAddress) -> int | None:
     """Opens a socket as a page would, without a sign-in. None: the other side says nothing. Raises OSError,
     WebSocketException."""
-    with connect(
+    async with connect(
         address.websocket(PATH),
         origin=Origin(str(address)),
         ssl=address.tls_context(),
@@ -56,7 +59,8 @@ def _close_code(address: PublicAddress) -> int | None:
         close_timeout=1,
     ) as socket:
         try:
-            socket.recv(timeout=SECONDS)
+            async with asyncio.timeout(SECONDS):
+                await socket.recv()
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd is not None else None
         except TimeoutError:
