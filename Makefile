@@ -6,7 +6,7 @@ WORKERS ?= 1
 PY := .venv/bin/python
 PYTEST_ARGS ?=
 # Tests at once, each module in one process: more than there are cores, since most of them wait for something.
-PYTEST_PROCESSES ?= 3
+PYTEST_PROCESSES ?= 4
 
 .PHONY: run serve test bench lint format setup setup-dev clean
 
