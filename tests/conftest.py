@@ -6,6 +6,7 @@ they say. Limits are off; a test of one parametrizes `limits`.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,12 @@ LONG = (
     "tests/test_alerts.py",
 )
 """Begun first, so that none of them is left over when the others are done."""
+
+
+def pytest_configure() -> None:
+    # A shell has what it starts in the background ignore Ctrl-C, and so would each process that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
