@@ -7,16 +7,15 @@ import logging
 import math
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from chat.configured_log import configured_log
 from chat.engine.clock import Clock
 from chat.engine.engine import Engine, EngineSettings
-from chat.engine.log import EventLog
-from chat.engine.memory_log import MemoryLog
 from chat.engine.readers import Readers
 from chat.journal import Journal
 from chat.metrics.metrics import Metrics
@@ -24,12 +23,12 @@ from chat.observation import Lost, Observer, Observers, Sample
 from chat.providers.registry import Registry
 from chat.providers.resilience.reply_cache import ReplyCache
 from chat.providers.upstream_samples import sampled
-from chat.redis import address
 from chat.services.commands import Commands
 from chat.services.configured_providers import configured
 from chat.services.conversations import Conversations
 from chat.services.database import Database
 from chat.services.generations import Generations
+from chat.services.housekeeping import Housekeeping
 from chat.services.identity import Identities
 from chat.services.leases import Leases
 from chat.services.limits import Limits
@@ -56,9 +55,6 @@ SAMPLE_SECONDS = 1.0
 HOST_CHARS = 50
 """Of a host's name, in its workers' names: a pod's may have 63, which with what follows is more than a row holds."""
 
-LOOK_SECONDS = 1.0
-"""How often a worker says that it lives, and looks after what others have left behind."""
-
 
 class Runtime:
     """One a process. `start` in its event loop before the first request, `drain` and `close` at the end."""
@@ -81,7 +77,7 @@ class Runtime:
         self._clock = Clock(
             settings.CHAT_TICK_SECONDS, settings.CHAT_TICK_STRETCHED_SECONDS, settings.CHAT_TICK_CROWDED_SECONDS
         )
-        self.log = _log(self._clock, self._may_speak)
+        self.log = configured_log(self._clock, self._may_speak)
         self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
         self.traces = _traces() if settings.CHAT_TRACES == "on" else None
         journal = Journal() if settings.CHAT_REQUEST_LOG == "on" else None
@@ -121,7 +117,7 @@ class Runtime:
         self._reaper = Reaper(database=self.database, store=self.store, log=self.log, worker=self.worker)
         self._reaper.is_closing = lambda: self.engine.draining
         self._demonstration = Demonstration()
-        self._housekeeping: list[asyncio.Task[None]] = []
+        self._housekeeping = Housekeeping()
         self._starting = asyncio.Lock()
         self.started = False
 
@@ -165,18 +161,13 @@ class Runtime:
                 # The log of a single process dies with it: whatever runs in the database now is nobody's.
                 self._mourn(await self._reaper.reap_all_others())
             self.engine.open()
-            self._housekeeping = [
-                asyncio.create_task(self._forever(self._reap), name="reaper"),
-                asyncio.create_task(self._forever(self.generations.follow_up), name="follow-up"),
-                asyncio.create_task(self._sample_forever(), name="sampler"),
-                asyncio.create_task(self._forever(self.switches.look, SWITCHES_SECONDS), name="provider-switches"),
-            ]
+            self._housekeeping.repeat(self._reap, "reaper")
+            self._housekeeping.repeat(self.generations.follow_up, "follow-up")
+            self._housekeeping.keep(self._sample_forever(), "sampler")
+            self._housekeeping.repeat(self.switches.look, "provider-switches", SWITCHES_SECONDS)
             if self._leases is not None:
-                # Each in a task of its own: a beat waits for nothing.
-                self._housekeeping += [
-                    asyncio.create_task(self._forever(self._leases.beat), name="heartbeat"),
-                    asyncio.create_task(self._forever(self.commands.look), name="commands"),
-                ]
+                self._housekeeping.repeat(self._leases.beat, "heartbeat")
+                self._housekeeping.repeat(self.commands.look, "commands")
             self.started = True
 
     async def drain(self) -> None:
@@ -188,9 +179,7 @@ class Runtime:
             return
         await self._tasks.aclose()
         # First of all the reaper: what it took now would go with this worker.
-        for task in self._housekeeping:
-            task.cancel()
-        await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        await self._housekeeping.aclose()
         await self.engine.aclose()
         await self.channel.aclose()
         if self._leases is not None:
@@ -235,19 +224,6 @@ class Runtime:
             upstreams=sampled(self.registry, self._reply_cache),
         )
 
-    async def _forever(self, work: Callable[[], Coroutine[Any, Any, None]], seconds: float = LOOK_SECONDS) -> None:
-        """About once in so many seconds, whatever becomes of it."""
-        troubled = False
-        while True:
-            try:
-                await work()
-                troubled = False
-            except Exception as error:
-                if not troubled:
-                    logger.error("housekeeping failed: %s", work.__name__, exc_info=error)
-                troubled = True
-            await asyncio.sleep(seconds)
-
     async def _reap(self) -> None:
         if self.engine.draining:
             return  # others see to the dead
@@ -262,25 +238,6 @@ class Runtime:
             self.observer.lost(lost)
         if reaped:
             logger.warning("%d generations of dead workers ended", len(reaped))
-
-
-def _log(clock: Clock, may_speak: Callable[[], bool]) -> EventLog:
-    bounds: dict[str, Any] = {
-        "stream_bytes": settings.CHAT_LOG_BYTES,
-        "total_bytes": settings.CHAT_LOG_TOTAL_BYTES,
-        "keep_seconds": settings.CHAT_LOG_SECONDS,
-    }
-    if not settings.REDIS_URL:
-        return MemoryLog(**bounds)
-    from chat.engine.redis_log import RedisLog  # noqa: PLC0415 (without Redis, its client is not even loaded)
-
-    return RedisLog(
-        address.parse(settings.REDIS_URL),
-        prefix=settings.CHAT_REDIS_PREFIX,
-        interval=lambda: clock.interval,
-        may_speak=may_speak,
-        **bounds,
-    )
 
 
 def _traces() -> Traces:

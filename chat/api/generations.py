@@ -12,12 +12,12 @@ from chat.api.authentication import author_of, identity_of
 from chat.api.bodies import json_object
 from chat.api.replies import answer, json_response
 from chat.api.schemas import ErrorBody, ReplyBody, StartBody
+from chat.api.streams import event_stream
 from chat.engine.reader import Reader
 from chat.errors import InvalidRequest
 from chat.services.generations import Following
 from chat.services.records import GenerationRecord
 from chat.services.requests import check_key, check_text, parse_send
-from chat.sse.stream import EventStream
 
 router = Router(tags=["generations"])
 
@@ -52,7 +52,7 @@ async def events(request: HttpRequest, id: str) -> HttpResponseBase:
     async def attach(reader: Reader) -> Following:
         return await current.generations.follow(reader, user, id, after)
 
-    return EventStream(current.readers, attach, {"X-Generation-Id": id})
+    return event_stream(request, attach, {"X-Generation-Id": id})
 
 
 @router.post("/generations/{id}/stop", response={200: GenerationRecord, **ERRORS})

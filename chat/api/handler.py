@@ -19,6 +19,7 @@ from django.urls import ResolverMatch
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from chat.api.rate_headers import rate_headers
 from chat.sse.stream import EventStream, Receive, Send, serve
 
 SECURITY_HEADERS = {
@@ -74,7 +75,8 @@ class ApiHandler(ASGIHandler):
             request._body = body  # which `request.body` would make of the file, part by part
             response = await self.get_response_async(request)
         if isinstance(response, EventStream):
-            await serve(response, _OF_STREAMS, receive, send)
+            rate = [(name.lower().encode(), value.encode()) for name, value in rate_headers().items()]
+            await serve(response, [*_OF_STREAMS, *rate], receive, send)
         else:
             assert response is not None, "without a request there is a refusal"
             await self.send_response(response, cast(Any, send))
@@ -98,7 +100,7 @@ def _chain(get_response: GetResponse) -> GetResponse:
             return response  # whose headers are not Django's
         if response.status_code in (404, 405) and "json" not in response.headers.get("Content-Type", ""):
             response = _plain_error(response.status_code)
-        for name, value in SECURITY_HEADERS.items():
+        for name, value in (SECURITY_HEADERS | rate_headers()).items():
             response.headers.setdefault(name, value)
         return response
 

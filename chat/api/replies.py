@@ -8,16 +8,15 @@ import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from chat import runtime
-from chat.engine.reader import Reader
+from chat.api.streams import headers_of, started_stream
 from chat.services.records import GenerationRecord
 from chat.services.sending import Author, Started
-from chat.sse.stream import EventStream
 
 _STATUS_OF_FAILURE = {"UPSTREAM_TIMEOUT": 504}
 
 
 async def answer(request: HttpRequest, author: Author, started: Started) -> HttpResponseBase:
-    headers = {"X-Generation-Id": started.start.generation, "X-Conversation-Id": started.start.conversation}
+    headers = headers_of(started)
     if "respond-async" in request.META.get("HTTP_PREFER", ""):
         location = f"/api/v1/generations/{started.start.generation}"
         return json_response(
@@ -25,12 +24,7 @@ async def answer(request: HttpRequest, author: Author, started: Started) -> Http
         )
     if wants_json(request):
         return await _finished(author, started, headers)
-    generations = runtime.current().generations
-
-    async def attach(reader: Reader) -> None:
-        await generations.follow_started(reader, started, author.user)
-
-    return EventStream(runtime.current().readers, attach, headers)
+    return started_stream(request, started)
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -27,6 +27,8 @@ class Conversation(models.Model):
     system = models.TextField(_("system prompt"), blank=True, max_length=SYSTEM_CHARS)
     pinned = models.BooleanField(_("pinned"), default=False)
     archived = models.BooleanField(_("archived"), default=False)
+    # Not stored: its client keeps the history itself, and it goes some time after its reply has ended.
+    stored = models.BooleanField(_("stored"), default=True, db_default=True)
     message_count = models.PositiveIntegerField(_("messages"), default=0)
     created_at = models.DateTimeField(_("created"))
     updated_at = models.DateTimeField(_("updated"))

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from django.http import HttpResponse
 
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.engine.readers import Readers
-from chat.engine.terminal import timestamp
 from chat.errors import RequestError
-from chat.events import Entry
-from chat.wire.sse import encode_event
+from chat.services.identity import Identity
+from chat.sse.encoder import NATIVE, Encoder
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -39,14 +36,22 @@ WRITE_BYTES = 64 * 1024
 
 class EventStream(HttpResponse):
     """The answer of a view: what the handler is to stream. `attach` has a reader follow what is to be streamed. Only
-    what `headers` names, in ASCII, goes out with its own headers: nobody asks Django's for them."""
+    what `headers` names, in ASCII, goes out with its own headers: nobody asks Django's for them. `identity`: whose
+    stream it is; it ends with that sign-in."""
 
     def __init__(
-        self, readers: Readers, attach: Callable[[Reader], Awaitable[Any]], headers: Mapping[str, str]
+        self,
+        readers: Readers,
+        attach: Callable[[Reader], Awaitable[Any]],
+        headers: Mapping[str, str],
+        identity: Identity,
+        encoder: Encoder = NATIVE,
     ) -> None:
         super().__init__()
         self.readers = readers
         self.attach = attach
+        self.identity = identity
+        self.encoder = encoder
         self.own_headers: Headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
@@ -62,11 +67,11 @@ async def serve(stream: EventStream, headers: Headers, receive: Receive, send: S
         try:
             await stream.attach(reader)
         except RequestError as error:
-            await _refuse(error, send)
+            await _refuse(error, stream.encoder, headers, send)
             return
         headers = [*HEADERS, *stream.own_headers, *headers]
         await send({"type": "http.response.start", "status": stream.status_code, "headers": headers})
-        await _serve(reader, send)
+        await _serve(reader, stream.encoder, send)
     except (ReaderDropped, asyncio.CancelledError):
         # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
         if task.cancelling():
@@ -76,19 +81,24 @@ async def serve(stream: EventStream, headers: Headers, receive: Receive, send: S
         gone.cancel()
 
 
-async def _refuse(error: RequestError, send: Send) -> None:
-    body = msgspec.json.encode({"error": error.message, "code": error.code, "details": error.details})
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"%d" % (error.retry_after or 1))]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(error: RequestError, encoder: Encoder, headers: Headers, send: Send) -> None:
+    own = [(b"content-type", b"application/json"), (b"retry-after", b"%d" % (error.retry_after or 1))]
+    await send({"type": "http.response.start", "status": error.status, "headers": [*own, *headers]})
+    await send({"type": "http.response.body", "body": encoder.refusal(error)})
 
 
-async def _serve(reader: Reader, send: Send) -> None:
+async def _serve(reader: Reader, encoder: Encoder, send: Send) -> None:
+    encode = encoder.entry
+
     async def write(deliveries: list[Delivery], last: bool = False) -> None:
-        body = _encode(deliveries)
+        if len(deliveries) == 1 and len(deliveries[0].entries) == 1:
+            body = encode(deliveries[0].entries[0])
+        else:
+            body = b"".join([encode(entry) for delivery in deliveries for entry in delivery.entries])
         if len(body) > WRITE_BYTES:
             body = await _write_pieces(body, reader, send)
-        await send({"type": "http.response.body", "body": body, "more_body": not last})
+        if body or last:
+            await send({"type": "http.response.body", "body": body, "more_body": not last})
 
     reader.write = write
     while True:
@@ -101,8 +111,8 @@ async def _serve(reader: Reader, send: Send) -> None:
         last = any(delivery.last for delivery in deliveries)
         if deliveries:
             await write(deliveries, last)
-        else:
-            await send({"type": "http.response.body", "body": _ping(), "more_body": True})
+        elif ping := encoder.ping():
+            await send({"type": "http.response.body", "body": ping, "more_body": True})
         if last:
             return
 
@@ -116,20 +126,6 @@ async def _write_pieces(body: bytes, reader: Reader, send: Send) -> bytes:
         reader.progress()
         start += WRITE_BYTES
     return body[start:]
-
-
-def _encode(deliveries: list[Delivery]) -> bytes:
-    if len(deliveries) == 1 and len(deliveries[0].entries) == 1:
-        return _encode_entry(deliveries[0].entries[0])
-    return b"".join([_encode_entry(entry) for delivery in deliveries for entry in delivery.entries])
-
-
-def _encode_entry(entry: Entry) -> bytes:
-    return encode_event(entry.seq, entry.event, entry.data)
-
-
-def _ping() -> bytes:
-    return encode_event(None, "ping", b'{"timestamp":"%s"}' % timestamp(datetime.now(UTC)).encode())
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

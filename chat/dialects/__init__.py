@@ -1,0 +1,1 @@
+"""One file a wire format: the same generation as other clients know it."""
