@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from chat.simulators.openai_chat import OpenAIChatSimulator
@@ -14,7 +16,7 @@ from tests.nginx_server import NginxServer
 from tests.providers.certificate import certificate
 from tests.server_database import ServerDatabase
 
-__all__ = ["certificate", "site"]
+__all__ = ["certificate", "shared_site", "site"]
 
 KEY = "test-key"
 SLOW, QUICK = "tokens-60-2", "tokens-3-0"
@@ -40,13 +42,11 @@ class Site:
 StartSite = Callable[..., Awaitable[Site]]
 
 
-@pytest_asyncio.fixture
-async def site(tmp_path: Path, certificate: Path, prepared_database: ServerDatabase) -> AsyncIterator[StartSite]:
-    """`await site(VARIABLE="value")`."""
+@asynccontextmanager
+async def sites(directory: Path, certificate: Path, prepared_database: ServerDatabase) -> AsyncIterator[StartSite]:
     simulator = OpenAIChatSimulator(KEY)
     await simulator.start()
-    workers: list[ChatServer] = []
-    proxies: list[NginxServer] = []
+    started: list[Site] = []
 
     async def start(**settings: str) -> Site:
         environment = {
@@ -56,27 +56,43 @@ async def site(tmp_path: Path, certificate: Path, prepared_database: ServerDatab
             "UVICORN_PROXY_HEADERS": "false",  # as scripts/serve has it: the server reads them by itself
             **settings,
         }
+        workers: list[ChatServer] = []
         for number in range(2):
-            directory = tmp_path / f"worker-{number}"
-            directory.mkdir()
-            worker = ChatServer(directory, environment, "uvicorn")
+            own = directory / f"worker-{number}"
+            own.mkdir()
+            worker = ChatServer(own, environment, "uvicorn")
             worker.declare(PROVIDERS.format(url=simulator.url))
             workers.append(worker)
             environment["DATABASE_URL"] = worker.environment["DATABASE_URL"]  # the first one's, for the second too
+        own = directory / "nginx"
+        own.mkdir()
+        site = Site(workers, NginxServer(own, certificate, [worker.port for worker in workers]))
+        started.append(site)
         workers[0].prepare(prepared_database)
         await asyncio.gather(*(worker.start() for worker in workers))
-        directory = tmp_path / "nginx"
-        directory.mkdir()
-        proxy = NginxServer(directory, certificate, [worker.port for worker in workers])
-        proxies.append(proxy)
-        await proxy.start()
-        return Site(workers, proxy)
+        await site.proxy.start()
+        return site
 
     yield start
-    for proxy in proxies:
-        proxy.stop()
-    for worker in workers:
-        worker.stop()
-    for worker in workers[:1]:
-        worker.close()
+    for site in started:
+        site.proxy.stop()
+        for worker in site.workers:
+            worker.stop()
+        site.workers[0].close()
     await simulator.aclose()
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path, certificate: Path, prepared_database: ServerDatabase) -> AsyncIterator[StartSite]:
+    """`await site(VARIABLE="value")`: one of the test's own."""
+    async with sites(tmp_path, certificate, prepared_database) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_site(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Path, prepared_database: ServerDatabase
+) -> AsyncIterator[Site]:
+    """For tests that leave it as they found it."""
+    async with sites(tmp_path_factory.mktemp("site"), certificate, prepared_database) as start:
+        yield await start()

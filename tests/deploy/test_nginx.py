@@ -12,8 +12,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.chat_server import PASSWORD, ChatServer, server_events
-from tests.deploy.conftest import QUICK, SLOW, StartSite
+from tests.deploy.conftest import QUICK, SLOW, Site, StartSite
 from tests.nginx_server import FILES, NginxServer, replaced
+
+SHARED = pytest.mark.asyncio(loop_scope="module")
 
 REQUESTS = 12
 """More than there are workers, so that each of them has its turn."""
@@ -27,10 +29,10 @@ def proxied(proxy: NginxServer) -> list[dict[str, str]]:
     return [json.loads(line) for line in (proxy.directory / "access.log").read_text().splitlines()]
 
 
-async def test_an_event_stream_comes_event_by_event_and_says_so_to_the_next_proxy(site: StartSite) -> None:
-    started = await site()
-    headers = {**await started.workers[0].headers(), "Accept-Encoding": "gzip"}
-    async with started.proxy.client(headers) as client:
+@SHARED
+async def test_an_event_stream_comes_event_by_event_and_says_so_to_the_next_proxy(shared_site: Site) -> None:
+    headers = {**await shared_site.workers[0].headers(), "Accept-Encoding": "gzip"}
+    async with shared_site.proxy.client(headers) as client:
         send = {"message": "hello", "model": SLOW}
         async with client.stream("POST", "/api/v1/chat", json=send) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
@@ -49,17 +51,17 @@ async def test_an_event_stream_comes_event_by_event_and_says_so_to_the_next_prox
         assert len(record["text"].split()) < 20
 
 
-async def test_an_answer_without_a_stream_has_no_header_of_streams(site: StartSite) -> None:
-    started = await site()
-    async with started.proxy.client() as client:
+@SHARED
+async def test_an_answer_without_a_stream_has_no_header_of_streams(shared_site: Site) -> None:
+    async with shared_site.proxy.client() as client:
         assert "x-accel-buffering" not in (await client.get("/healthz")).headers
 
 
-async def test_a_websocket_takes_commands_and_brings_events(site: StartSite) -> None:
-    started = await site()
-    address = f"wss://127.0.0.1:{started.proxy.port}/ws/chat/"
-    headers = await started.workers[0].headers()
-    async with connect(address, additional_headers=headers, ssl=started.proxy.trust) as socket:
+@SHARED
+async def test_a_websocket_takes_commands_and_brings_events(shared_site: Site) -> None:
+    address = f"wss://127.0.0.1:{shared_site.proxy.port}/ws/chat/"
+    headers = await shared_site.workers[0].headers()
+    async with connect(address, additional_headers=headers, ssl=shared_site.proxy.trust) as socket:
         await socket.send(json.dumps({"type": "send", "message": "hello", "model": QUICK}))
         async for frame in socket:
             event = json.loads(frame)
@@ -68,36 +70,40 @@ async def test_a_websocket_takes_commands_and_brings_events(site: StartSite) -> 
     assert (event["type"], event["finish_reason"]) == ("message", "stop")
 
 
-async def test_what_is_plain_is_sent_to_tls(site: StartSite) -> None:
-    started = await site()
-    async with httpx.AsyncClient(base_url=started.proxy.plain_url) as client:
+@SHARED
+async def test_what_is_plain_is_sent_to_tls(shared_site: Site) -> None:
+    async with httpx.AsyncClient(base_url=shared_site.proxy.plain_url) as client:
         answer = await client.get("/accounts/login/?next=/")
     assert answer.status_code == 308
     assert answer.headers["location"] == "https://127.0.0.1/accounts/login/?next=/"
-    async with started.proxy.client() as client:
+    async with shared_site.proxy.client() as client:
         answer = await client.get("/accounts/login/")
     assert "max-age" in answer.headers["strict-transport-security"]
     # The server knows that the client came over TLS.
     assert "Secure" in answer.headers["set-cookie"]
 
 
+@SHARED
 @pytest.mark.parametrize(("language", "words"), [("en", "The request is too large."), ("zh-CN,zh;q=0.9", "请求过大。")])
-async def test_a_body_over_the_limit_is_refused_as_the_api_does(site: StartSite, language: str, words: str) -> None:
-    started = await site()
+async def test_a_body_over_the_limit_is_refused_as_the_api_does(shared_site: Site, language: str, words: str) -> None:
     limit = 12 << 20
-    headers = {"Accept-Language": language, "Content-Type": "application/json", **await started.workers[0].headers()}
-    async with started.proxy.client(headers) as client:
+    headers = {
+        "Accept-Language": language,
+        "Content-Type": "application/json",
+        **await shared_site.workers[0].headers(),
+    }
+    async with shared_site.proxy.client(headers) as client:
         # Not a JSON object: the worker says so, where it gets to see the body.
         assert (await client.post("/api/v1/chat", content=b" " * limit)).status_code == 400
         refused = await client.post("/api/v1/chat", content=b" " * (limit + 1))
     assert refused.status_code == 413
     assert refused.json() == {"error": words, "code": "TOO_LARGE", "details": {}}
-    assert all("status=413" not in worker.log() for worker in started.workers), "nginx has refused it by itself"
+    assert all("status=413" not in worker.log() for worker in shared_site.workers), "nginx has refused it by itself"
 
 
-async def test_json_pages_and_scripts_are_compressed(site: StartSite) -> None:
-    started = await site()
-    async with started.proxy.client({"Accept-Encoding": "gzip"}) as client:
+@SHARED
+async def test_json_pages_and_scripts_are_compressed(shared_site: Site) -> None:
+    async with shared_site.proxy.client({"Accept-Encoding": "gzip"}) as client:
         for address in ("/api/openapi.json", "/accounts/login/", "/static/chat/open_conversation.js"):
             answer = await client.get(address)
             assert answer.status_code == 200, address
@@ -190,13 +196,13 @@ async def test_a_post_that_was_sent_is_never_sent_again_and_a_get_is(tmp_path: P
             await server.wait_closed()
 
 
-async def test_metrics_are_for_the_inside_alone(site: StartSite) -> None:
-    started = await site()
+@SHARED
+async def test_metrics_are_for_the_inside_alone(shared_site: Site) -> None:
     async with httpx.AsyncClient() as client:
-        assert (await client.get(f"{started.workers[0].url}/metrics")).status_code == 200
-    async with started.proxy.client() as client:
+        assert (await client.get(f"{shared_site.workers[0].url}/metrics")).status_code == 200
+    async with shared_site.proxy.client() as client:
         for address in ("/metrics", "//metrics", "/%6detrics", "/static/../metrics", "/metrics?x=1"):
-            answer = await client.get(started.proxy.url + address)
+            answer = await client.get(shared_site.proxy.url + address)
             assert answer.status_code == 404, address
             assert "chat_" not in answer.text
         assert (await client.get("/healthz")).text == "ok\n"
