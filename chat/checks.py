@@ -7,6 +7,8 @@ E004 CHAT_PROVIDERS_FILE cannot be used     W001 a SECRET_KEY that was made here
 E005 a word that is none of its choices     W002 SQLite together with Redis
 E009 metrics that nobody could be shown     W003 a public host whose cookies may travel unencrypted
 E010 too few connections to the database    W004 a provider, or all of its fallbacks, cannot answer
+E011 CHAT_CORS_ORIGINS is no list of origins
+E012 CHAT_WEBHOOK_HOSTS is no list of hosts
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from chat.providers.providers_file import ProvidersFileError
 from chat.providers.registry import Registry
 from chat.providers.shortfalls import shortfalls
 from chat.redis import address
+from chat.services.origins import is_origin
+from chat.services.webhook_addresses import parse_entry
 from chat.worker_count import workers
 
 SECRET_KEY_CHARS = 32
@@ -39,6 +43,8 @@ POSITIVE = (
     "CHAT_PING_SECONDS",
     "CHAT_STALL_SECONDS",
     "CHAT_READ_THREADS",
+    "CHAT_IDEMPOTENCY_SECONDS",
+    "CHAT_WEBHOOK_SECONDS",
 )
 
 
@@ -205,6 +211,30 @@ def check_cookies(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessa
     ]
 
 
+def check_origins(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    return [
+        Error(
+            f"CHAT_CORS_ORIGINS: {origin!r} is no origin.",
+            hint="Name each site as browsers do, in lower case and without a path: https://app.example.com. `*`, which "
+            "is anybody's, is refused.",
+            id="chat.E011",
+        )
+        for origin in settings.CHAT_CORS_ORIGINS
+        if not is_origin(origin)
+    ]
+
+
+def check_webhook_hosts(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    found = []
+    for entry in settings.CHAT_WEBHOOK_HOSTS:
+        try:
+            parse_entry(entry)
+        except ValueError as error:
+            hint = "Give hosts with commas between them; an address of a private network only if you mean it."
+            found.append(Error(f"CHAT_WEBHOOK_HOSTS: {error}", hint=hint, id="chat.E012"))
+    return found
+
+
 ALL = (
     check_workers,
     check_connections,
@@ -216,6 +246,8 @@ ALL = (
     check_durations,
     check_secret_key,
     check_cookies,
+    check_origins,
+    check_webhook_hosts,
 )
 
 

@@ -120,6 +120,29 @@ class StartData(msgspec.Struct, frozen=True, gc=False):
     upstream: str
 
 
+class StepStartData(msgspec.Struct, frozen=True, gc=False, tag="step_start"):
+    """A step of a workflow begins; `index` from 0."""
+
+    index: int
+    total: int
+    name: str
+
+
+class StepEndData(msgspec.Struct, frozen=True, gc=False, tag="step_end"):
+    index: int
+    name: str
+    duration_ms: int
+
+
+class ImageData(msgspec.Struct, frozen=True, gc=False):
+    """A picture in the reply. `width` and `height` in pixels, `alt` in words."""
+
+    url: str
+    width: int
+    height: int
+    alt: str
+
+
 class FinalData(msgspec.Struct, frozen=True, gc=False):
     """The last event of a good run. `timestamp`: ISO 8601, UTC."""
 
@@ -157,6 +180,27 @@ class SnapshotData(msgspec.Struct, frozen=True, gc=False):
     images: list[dict[str, Any]] = []
     notes: Sequence[Note] = ()
 
+
+class PingData(msgspec.Struct, frozen=True, gc=False):
+    """In silence. It has no seq and is never stored. `timestamp`: ISO 8601, UTC."""
+
+    timestamp: str
+
+
+EVENT_DATA: Mapping[EventName, tuple[type[msgspec.Struct], ...]] = {
+    "start": (StartData,),
+    "message": (MessageData, FinalData),
+    "reasoning": (ReasoningData,),
+    "step_start": (StepStartData,),
+    "step_end": (StepEndData,),
+    "image": (ImageData,),
+    "note": (Note,),
+    "takeover": (TakeoverData,),
+    "snapshot": (SnapshotData,),
+    "error": (ErrorData,),
+    "ping": (PingData,),
+}
+"""What each event's data can be. The shapes that clients are told of are made from these."""
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode

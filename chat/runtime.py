@@ -19,38 +19,54 @@ from chat.engine.engine import Engine, EngineSettings
 from chat.engine.readers import Readers
 from chat.journal import Journal
 from chat.metrics.metrics import Metrics
-from chat.observation import Lost, Observer, Observers, Sample
+from chat.observation import Lost, Observer, Observers
 from chat.providers.registry import Registry
 from chat.providers.resilience.reply_cache import ReplyCache
-from chat.providers.upstream_samples import sampled
+from chat.sampler import Sampler
+from chat.services import configured_webhooks
+from chat.services.account_deletion import AccountDeletion
+from chat.services.api_keys import ApiKeys
+from chat.services.client_threads import ClientThreads
 from chat.services.commands import Commands
+from chat.services.configured_limits import configured_limits
 from chat.services.configured_providers import configured
 from chat.services.conversations import Conversations
 from chat.services.database import Database
+from chat.services.exports import Exports
 from chat.services.generations import Generations
+from chat.services.histories import Histories
 from chat.services.housekeeping import Housekeeping
+from chat.services.idempotency import LOOK_SECONDS as KEYS_SECONDS
+from chat.services.idempotency import Idempotency
 from chat.services.identity import Identities
+from chat.services.imports import Imports
+from chat.services.key_use import KeyUse
+from chat.services.languages import Languages
 from chat.services.leases import Leases
-from chat.services.limits import Limits
+from chat.services.limits import LOOK_SECONDS as LIMITS_SECONDS
 from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
 from chat.services.process_channel import ProcessChannel
 from chat.services.provider_switches import LOOK_SECONDS as SWITCHES_SECONDS
 from chat.services.provider_switches import ProviderSwitches
 from chat.services.reaping import Reaper
+from chat.services.responses import Responses
+from chat.services.search import Search
 from chat.services.sending import Sending
+from chat.services.sign_ins import SignIns
+from chat.services.sign_outs import SignOuts
 from chat.services.store import DatabaseStore
 from chat.services.takeover import Takeover
 from chat.services.tokens import Tokens
+from chat.services.uids import Uids
+from chat.services.unstored import Unstored
+from chat.services.webhook_delivery import FORGET_SECONDS as WEBHOOKS_OLD_SECONDS
 from chat.simulators.demonstration import Demonstration
 
 if TYPE_CHECKING:
     from chat.traces.traces import Traces
 
 logger = logging.getLogger(__name__)
-
-SAMPLE_SECONDS = 1.0
-"""How often the process is looked at for its observers, and those who wait for an upstream are told their places."""
 
 HOST_CHARS = 50
 """Of a host's name, in its workers' names: a pod's may have 63, which with what follows is more than a row holds."""
@@ -66,11 +82,10 @@ class Runtime:
             reads_waiting=settings.CHAT_READS_WAITING,
             writes_waiting=settings.CHAT_WRITES_WAITING,
         )
-        self.store = DatabaseStore(self.database)
-        self.limits = Limits(
-            send_rate=settings.CHAT_SEND_RATE,
-            login_rate=settings.CHAT_LOGIN_RATE,
-            streams_per_user=settings.CHAT_STREAMS_PER_USER,
+        self.webhooks, self._deliveries = configured_webhooks.configured(self.database)
+        self.store = DatabaseStore(self.database, webhooks=self._deliveries is not None)
+        self.limits = configured_limits(
+            self.database, running=lambda: self.engine.running(), live_of=lambda account: self.engine.live_of(account)
         )
         self.readers = Readers(ping_seconds=settings.CHAT_PING_SECONDS, stall_seconds=settings.CHAT_STALL_SECONDS)
         self._leases: Leases | None = None
@@ -81,7 +96,7 @@ class Runtime:
         self.metrics = Metrics() if settings.CHAT_METRICS == "on" else None
         self.traces = _traces() if settings.CHAT_TRACES == "on" else None
         journal = Journal() if settings.CHAT_REQUEST_LOG == "on" else None
-        observers: list[Observer | None] = [self.metrics, self.traces, journal]
+        observers: list[Observer | None] = [self.metrics, self.traces, journal, self.limits.observer]
         self.observer = Observers([one for one in observers if one is not None])
         self.engine = Engine(
             log=self.log,
@@ -101,18 +116,35 @@ class Runtime:
         self.channel = ProcessChannel()
         self.nudges = Nudges(self._tasks, self.channel)
         self.conversations = Conversations(self.database, self.nudges)
-        self.identities = Identities(self.database)
+        self.exports = Exports(self.database)
+        self.imports = Imports(
+            self.database, self.nudges, self._tasks, settings.CHAT_IMPORT_MESSAGES, settings.CHAT_REPLY_CHARS
+        )
+        self.languages = Languages(self.database)
+        self.search = Search(self.database, settings.CHAT_SEARCH_SECONDS)
+        self.identities = Identities(self.database, KeyUse(self.database, self._tasks))
+        self.sign_outs = SignOuts(self.identities, self.channel, self._tasks)
+        self.sign_ins = SignIns(self.database, self._tasks)
         self.tokens = Tokens(self.database)
+        self.idempotency = Idempotency(self.database, self._tasks, settings.CHAT_IDEMPOTENCY_SECONDS)
+        self.uids = Uids(self.database)
+        self.api_keys = ApiKeys(self.database, settings.CHAT_API_KEYS_PER_USER)
         # Shared by all users: the same question to the same model, with nothing of theirs beside it.
         self._reply_cache = ReplyCache(settings.CHAT_CACHE_BYTES) if settings.CHAT_CACHE_BYTES else None
         self.registry: Registry
         self.switches: ProviderSwitches
         self.sending: Sending
+        self.histories: Histories
+        self.responses: Responses
+        self.client_threads: ClientThreads
         self.commands = Commands(
             engine=self.engine, database=self.database, channel=self.channel, tasks=self._tasks, worker=self.worker
         )
         self.generations = Generations(
             engine=self.engine, database=self.database, tasks=self._tasks, commands=self.commands
+        )
+        self.account_deletion = AccountDeletion(
+            self.database, self._tasks, self.generations, self.commands, self.sign_ins, self.sign_outs
         )
         self._reaper = Reaper(database=self.database, store=self.store, log=self.log, worker=self.worker)
         self._reaper.is_closing = lambda: self.engine.draining
@@ -145,6 +177,12 @@ class Runtime:
                 context_chars=settings.CHAT_CONTEXT_CHARS,
                 reply_cache=self._reply_cache,
             )
+            self.client_threads = ClientThreads(database=self.database, sending=self.sending)
+            self.histories = Histories(self.database, self.sending)
+            self.responses = Responses(
+                *(self.database, self.registry, self.sending, self.histories),
+                *(self.generations, self.nudges, settings.CHAT_CONTEXT_CHARS),
+            )
             self._reaper.successor = Takeover(
                 engine=self.engine,
                 database=self.database,
@@ -152,7 +190,9 @@ class Runtime:
                 context_chars=settings.CHAT_CONTEXT_CHARS,
             )
             await self.log.open_connections()
+            await self.limits.open()
             self.channel.open()
+            self.sign_outs.open()
             if self.log.shared:
                 clock = asyncio.get_running_loop().time
                 self._leases = Leases(self.database, self.worker, clock, self.engine.fence_all)
@@ -163,8 +203,21 @@ class Runtime:
             self.engine.open()
             self._housekeeping.repeat(self._reap, "reaper")
             self._housekeeping.repeat(self.generations.follow_up, "follow-up")
-            self._housekeeping.keep(self._sample_forever(), "sampler")
+            self._housekeeping.repeat(self.limits.look, "limits", LIMITS_SECONDS)
+            self._housekeeping.repeat(self.idempotency.sweep, "idempotency", KEYS_SECONDS)
+            self._housekeeping.repeat(self.sign_outs.look, "sign-outs", settings.CHAT_PING_SECONDS)
+            sampler = Sampler(
+                *(self.engine, self.readers, self.log, self._clock, self.database),
+                *(self.registry, self._reply_cache, self.observer),
+            )
+            self._housekeeping.keep(sampler.look_forever(), "sampler")
             self._housekeeping.repeat(self.switches.look, "provider-switches", SWITCHES_SECONDS)
+            if not math.isinf(settings.CHAT_UNSTORED_SECONDS):
+                unstored = Unstored(self.database, settings.CHAT_UNSTORED_SECONDS)
+                self._housekeeping.repeat(unstored.delete, "unstored", unstored.look_seconds)
+            if self._deliveries is not None:
+                self._housekeeping.repeat(self._deliveries.send_due, "webhooks")
+                self._housekeeping.repeat(self._deliveries.forget_old, "webhooks-old", WEBHOOKS_OLD_SECONDS)
             if self._leases is not None:
                 self._housekeeping.repeat(self._leases.beat, "heartbeat")
                 self._housekeeping.repeat(self.commands.look, "commands")
@@ -177,10 +230,14 @@ class Runtime:
     async def close(self) -> None:
         if not self.started:
             return
+        self.sign_outs.close()
         await self._tasks.aclose()
         # First of all the reaper: what it took now would go with this worker.
         await self._housekeeping.aclose()
+        if self._deliveries is not None:
+            await self._deliveries.aclose()
         await self.engine.aclose()
+        await self.limits.aclose()
         await self.channel.aclose()
         if self._leases is not None:
             with suppress(Exception):  # the others will see it
@@ -195,34 +252,6 @@ class Runtime:
 
     def _may_speak(self) -> bool:
         return self._leases is None or self._leases.is_held
-
-    async def _sample_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + SAMPLE_SECONDS
-            await asyncio.sleep(SAMPLE_SECONDS)
-            now = loop.time()
-            for provider in self.registry.providers:
-                if (admission := self.registry.admission(provider)) is not None:
-                    admission.tell(now)
-            self.observer.sampled(self._sample(loop_lag=max(0.0, now - due)))
-
-    def _sample(self, loop_lag: float) -> Sample:
-        return Sample(
-            generations=self.engine.live,
-            streams=self.readers.streams(),
-            connections=self.readers.connections(),
-            dropped=self.readers.dropped,
-            log_bytes=self.log.held_bytes,
-            log_open=self.log.is_open,
-            flush_interval=self._clock.interval,
-            loop_lag=loop_lag,
-            transactions=self.database.transactions,
-            writes=self.database.writes,
-            writes_waiting=self.database.writes_waiting,
-            tasks=len(asyncio.all_tasks()),
-            upstreams=sampled(self.registry, self._reply_cache),
-        )
 
     async def _reap(self) -> None:
         if self.engine.draining:

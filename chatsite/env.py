@@ -27,7 +27,7 @@ def is_off(value: str) -> bool:
     return value.strip().lower() == "off"
 
 
-def number(name: str, default: int) -> int | None:
+def number(name: str, default: int | str) -> int | None:
     """A whole number, or None for `off`."""
     value = env.str(name, default=str(default))
     if is_off(value):

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat import logs
 from chatsite.channel_hosts import channel_hosts
+from chatsite.configured_cache import cache_for
 from chatsite.env import BASE_DIR, VAR_DIR, database_address, env, number, rate, seconds, secret_key, size
 
 # The process
@@ -44,8 +45,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "chat.pages.permissions_policy.permissions_policy",
     "csp.middleware.CSPMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -114,6 +117,8 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
 }
+
+CACHES: dict[str, dict[str, Any]] = {"default": cache_for(REDIS_URL, CHAT_REDIS_PREFIX)}
 
 # Accounts
 
@@ -186,6 +191,7 @@ STORAGES = {
 }
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 # Security
 
@@ -208,19 +214,30 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [SELF],
         "form-action": [SELF],
     },
-    "EXCLUDE_URL_PREFIXES": ["/admin/", "/api/docs"],
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],
 }
+SECURE_HSTS_SECONDS = env.int("CHAT_HSTS_SECONDS", default=0)  # how long browsers insist on TLS; 0: they do not
+PERMISSIONS_POLICY = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+CHAT_CORS_ORIGINS: list[str] = env.list("CHAT_CORS_ORIGINS", default=[])  # sites whose pages may call the API
 
 # Limits; each `off` lifts one. The reasons stand beside them.
 
 CHAT_SEND_RATE = rate("CHAT_SEND_RATE", "30/m")  # sends of one user
 CHAT_LOGIN_RATE = rate("CHAT_LOGIN_RATE", "10/m")  # password attempts from one address
-CHAT_STREAMS_PER_USER = number("CHAT_STREAMS_PER_USER", 8)  # live generations of one user
+CHAT_API_KEYS_PER_USER = number("CHAT_API_KEYS_PER_USER", 20)  # that one user may have
+CHAT_KEY_SEND_RATE = rate("CHAT_KEY_SEND_RATE", "off")  # sends with one API key; they are its user's too
+CHAT_ADDRESS_SEND_RATE = rate("CHAT_ADDRESS_SEND_RATE", "off")  # sends from one address
+CHAT_ACCOUNT_LOGIN_RATE = rate("CHAT_ACCOUNT_LOGIN_RATE", "20/h")  # wrong passwords for one account, from anywhere
+CHAT_STREAMS_PER_USER = number("CHAT_STREAMS_PER_USER", 8)  # live generations of one user, on all workers
+CHAT_TOKENS_PER_DAY = number("CHAT_TOKENS_PER_DAY", "off")  # in and out, of one user
+CHAT_LIMITS_REMEMBERED = number("CHAT_LIMITS_REMEMBERED", 100_000)  # users and addresses whose limits are in memory
+CHAT_IDEMPOTENCY_SECONDS = seconds("CHAT_IDEMPOTENCY_SECONDS", 24 * 3600)  # how long an answer to a key is kept
 CHAT_MESSAGE_CHARS = number("CHAT_MESSAGE_CHARS", 100_000)  # one message
 CHAT_BODY_BYTES = size("CHAT_BODY_BYTES", "12MiB")  # one request body: a 10 MiB image with its frame
 CHAT_FRAME_BYTES = size("CHAT_FRAME_BYTES", "1MiB")  # one WebSocket frame from a client
 CHAT_FRAMES_WAITING = number("CHAT_FRAMES_WAITING", 64)  # client frames not yet handled: more is a flood
 CHAT_REPLY_CHARS = number("CHAT_REPLY_CHARS", 8_000_000)  # one reply; then it ends with finish_reason `length`
+CHAT_HISTORY_MESSAGES = number("CHAT_HISTORY_MESSAGES", 1000)  # in one request of a client that sends them all
 CHAT_CONTEXT_CHARS = number("CHAT_CONTEXT_CHARS", 400_000)  # history sent upstream, newest turns first
 CHAT_CACHE_BYTES = size("CHAT_CACHE_BYTES", "16MiB")  # replies kept for the same question; `off` keeps none
 CHAT_LOG_BYTES = size("CHAT_LOG_BYTES", "2MiB")  # events of one generation; older cursors get a snapshot
@@ -230,6 +247,7 @@ CHAT_DRAIN_SECONDS = seconds("CHAT_DRAIN_SECONDS", 20)  # how long a stopping wo
 CHAT_STALL_SECONDS = seconds("CHAT_STALL_SECONDS", 10)  # how long a reader may take no byte before it is dropped
 CHAT_PING_SECONDS = seconds("CHAT_PING_SECONDS", 15)  # silence on an event stream before a ping
 CHAT_PAUSE_SECONDS = seconds("CHAT_PAUSE_SECONDS", 300)  # how long a pause lasts before it ends by itself
+CHAT_UNSTORED_SECONDS = seconds("CHAT_UNSTORED_SECONDS", 600)  # how long an ended reply with `store: false` stays
 CHAT_TICK_SECONDS = seconds("CHAT_TICK_SECONDS", 0.05)  # the clock at rest
 CHAT_TICK_CROWDED_SECONDS = seconds("CHAT_TICK_CROWDED_SECONDS", 0.125)  # the clock with two hundred streams or more
 CHAT_TICK_STRETCHED_SECONDS = seconds("CHAT_TICK_STRETCHED_SECONDS", 0.25)  # the clock under load
@@ -237,8 +255,18 @@ CHAT_SAVE_SECONDS = seconds("CHAT_SAVE_SECONDS", 1.0)  # between two writes of t
 CHAT_WRITES_WAITING = number("CHAT_WRITES_WAITING", 10_000)  # database writes not yet done: more is refused
 CHAT_READS_WAITING = number("CHAT_READS_WAITING", 10_000)  # database reads not yet done: more is refused
 CHAT_READ_THREADS = env.int("CHAT_READ_THREADS", default=4)  # threads, and connections, that read the database
+CHAT_SEARCH_SECONDS = seconds("CHAT_SEARCH_SECONDS", 10)  # a search, for history that it has to take in first
+CHAT_IMPORT_MESSAGES = number("CHAT_IMPORT_MESSAGES", 20_000)  # of one import, which is checked in memory
 CHAT_ON_DISCONNECT = env.str("CHAT_ON_DISCONNECT", default="continue")  # or `stop`
 CHAT_DISCONNECT_GRACE_SECONDS = seconds("CHAT_DISCONNECT_GRACE_SECONDS", 30)  # without readers, before `stop`
+CHAT_WEBHOOK_HOSTS: list[str] = env.list("CHAT_WEBHOOK_HOSTS", default=[])  # where webhooks may go; none: no webhooks
+CHAT_WEBHOOKS_PER_USER = number("CHAT_WEBHOOKS_PER_USER", 10)  # that one user may have
+CHAT_WEBHOOKS_AT_ONCE = number("CHAT_WEBHOOKS_AT_ONCE", 20)  # deliveries under way in one worker
+CHAT_WEBHOOK_SECONDS = env.float("CHAT_WEBHOOK_SECONDS", default=10.0)  # one attempt to deliver
+CHAT_WEBHOOK_RETRY_SECONDS: list[float] = env.list(
+    "CHAT_WEBHOOK_RETRY_SECONDS", cast=float, default=[5, 30, 120, 600, 3600, 21600]
+)  # before each further attempt; then it is given up
+CHAT_WEBHOOK_KEEP_SECONDS = seconds("CHAT_WEBHOOK_KEEP_SECONDS", 7 * 24 * 3600)  # how long what was delivered is listed
 CHAT_PUBLIC_URL = env.str("CHAT_PUBLIC_URL", default="")  # the address that people type, for `manage.py doctor`
 CHAT_PROVIDERS_FILE = env.str("CHAT_PROVIDERS_FILE", default="")
 DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_BODY_BYTES

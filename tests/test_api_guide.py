@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,10 +16,12 @@ import pytest_asyncio
 import tree_sitter_swift
 from tree_sitter import Language, Parser
 
+from chat.services.webhook_signing import new_secret, signature_headers
 from chat.simulators.openai_chat import OpenAIChatSimulator
 from tests import api_guide
 from tests.chat_server import PASSWORD, ChatServer
 from tests.detour import Detour
+from tests.node_client import PACKAGES
 from tests.server_database import ServerDatabase
 
 MODULE = pytest.mark.asyncio(loop_scope="module")
@@ -29,6 +35,10 @@ models = ["tokens-120-20"]
 """
 
 CUTS = 3
+
+WEBHOOK, OPENAI_IN_PYTHON = 1, 2
+OPENAI_IN_JS, AI_SDK = 1, 2
+"""Which of the guide's programs, of those in their language."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -89,13 +99,51 @@ async def _asked(client: httpx.AsyncClient, title: str) -> list[str]:
 
 
 @MODULE
+@pytest.mark.parametrize(
+    ("language", "number"), [("python", OPENAI_IN_PYTHON), ("js", OPENAI_IN_JS), ("js", AI_SDK)], ids=str
+)
+async def test_a_client_of_others_as_the_guide_has_it_gets_a_whole_reply(
+    language: str, number: int, server: ChatServer, client_directory: Path
+) -> None:
+    command = await PROGRAMS[language](api_guide.blocks(language)[number], client_directory)
+    token = (await server.headers())["Authorization"].removeprefix("Bearer ")
+    printed = await api_guide.run(command, {"CHAT_URL": server.url, "CHAT_TOKEN": token})
+    async with await server.client() as client:
+        (newest, *_) = (await client.get("/conversations")).json()["items"]
+        messages = (await client.get(f"/conversations/{newest['id']}/messages")).json()["items"]
+    assert printed == messages[-1]["text"] + "\n"
+    assert len(printed) > 300
+
+
+@pytest.fixture
+def client_directory() -> Iterator[Path]:
+    """Beside the packages, which a script then finds by their names."""
+    with tempfile.TemporaryDirectory(dir=PACKAGES) as directory:
+        yield Path(directory)
+
+
+def test_the_guides_check_of_a_webhook_takes_ours_alone() -> None:
+    program: dict[str, Any] = {}
+    exec(api_guide.blocks("python")[WEBHOOK], program)
+    is_ours, secret, body = program["is_ours"], new_secret(), b'{"id": "1"}'
+    headers = signature_headers(secret, "msg-1", int(time.time()), body)
+    assert is_ours(headers, body, secret)
+    assert not is_ours(headers, body + b" ", secret)
+    assert not is_ours(headers, body, new_secret())
+    assert not is_ours({**headers, "webhook-id": "msg-2"}, body, secret)
+    assert not is_ours(signature_headers(secret, "msg-1", int(time.time()) - 600, body), body, secret)
+
+
+@MODULE
 async def test_the_guides_commands_run_in_their_order(server: ChatServer, tmp_path: Path) -> None:
     script = tmp_path / "guide.sh"
-    script.write_text("set -eu\n" + "\n".join(api_guide.blocks("sh")))
+    script.write_text(f"set -eu; cd {tmp_path}\n" + "\n".join(api_guide.blocks("sh")))
     environment = {"CHAT_URL": server.url, "CHAT_USER": "owner", "CHAT_PASSWORD": PASSWORD}
     printed = await api_guide.run(["bash", str(script)], environment)
-    assert '"code"' not in printed, "no command is refused"
+    refusals = re.findall(r'"code":"(\w+)"', printed)
+    assert refusals == ["INVALID_REQUEST"], "the one that shows what a refusal looks like"
     assert "event: start" in printed
+    assert "304" in printed
 
 
 def test_the_guides_swift_can_be_read() -> None:

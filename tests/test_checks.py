@@ -54,6 +54,7 @@ def apply(settings: Settings, **values: Any) -> None:
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": PUBLIC}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["*"]}),
         ("chat.E003", {"DEBUG": True, "ALLOWED_HOSTS": ["192.168.1.5"]}),
+        ("chat.E012", {"CHAT_WEBHOOK_HOSTS": ["hooks.example.com", "*"]}),
         ("chat.E008", {"SECRET_KEY": "short", "ALLOWED_HOSTS": PUBLIC}),
         ("chat.E008", {"SECRET_KEY": "x" * 60, "ALLOWED_HOSTS": PUBLIC}),
         ("chat.E008", {"SECRET_KEY": "django-insecure-" + STRONG, "ALLOWED_HOSTS": PUBLIC}),

@@ -16,9 +16,14 @@ from tests.chat_server import ROOT
 from tests.external_services import POSTGRES_URL, REDIS_URL, usable
 
 IN_PROCESS = (
+    "tests/rest/test_account.py::test_an_account_is_gone_with_all_that_it_had_and_nothing_of_others",
+    "tests/rest/test_conversations.py",
+    "tests/rest/test_search.py",
+    "tests/rest/test_transfers.py",
     "tests/services",
     "tests/test_access.py",
     "tests/test_accounts.py",
+    "tests/test_api_keys.py",
     "tests/admin",
     "tests/test_tokens.py",
 )

@@ -50,14 +50,14 @@ class AccountAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # un
         "date_joined",
     )
     list_filter = ("is_active", "is_staff", "is_superuser", "language", "date_joined")
-    search_fields = ("username", "email", "first_name", "last_name")
+    search_fields = ("username", "email", "first_name", "last_name", "=number")
     date_hierarchy = "date_joined"
     ordering = ("-date_joined", "-id")
     list_per_page = 50
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (_("Personal info"), {"fields": ("first_name", "last_name", "email", "language")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email", "language", "number")}),
         (_("Permissions"), {"fields": ("is_active", *RIGHTS)}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from allauth.core.internal.httpkit import get_client_ip
-from allauth.core.internal.ratelimit import truncate_ip
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from ninja import Router
 
 from chat import runtime
-from chat.api.authentication import identity_of
+from chat.api.authentication import authenticate_account, identity_of
+from chat.api.client_address import client_address
 from chat.api.generations import ERRORS
-from chat.api.schemas import CredentialsBody, MeBody, RefreshBody, RevokeBody, TokensBody
-from chat.errors import Unauthenticated
+from chat.api.schemas import CredentialsBody, RefreshBody, RevokeBody, SignOutEverywhereBody, TokensBody
+from chat.errors import Forbidden, Unauthenticated
+from chat.services.key_sign_in import is_key
 from chat.services.tokens import TokenPair
 
 router = Router(tags=["accounts"])
@@ -22,8 +22,8 @@ router = Router(tags=["accounts"])
 async def token(request: HttpRequest, body: CredentialsBody) -> TokenPair:
     """Username or e-mail address, and password, for a pair of tokens."""
     current = runtime.current()
-    current.limits.login(client_address(request))
-    return await current.tokens.sign_in(body.username, body.password)
+    async with current.limits.login(client_address(request), body.username):
+        return await current.tokens.sign_in(body.username, body.password)
 
 
 @router.post("/auth/refresh", auth=None, response={200: TokensBody, **ERRORS})
@@ -38,27 +38,19 @@ async def revoke(request: HttpRequest, body: RevokeBody | None = None) -> HttpRe
     given = (body.refresh if body is not None else None) or _bearer(request)
     if not given:
         raise Unauthenticated(_("Send the refresh token, or the Bearer token, that shall end."))
+    if is_key(given):
+        raise Forbidden(_("An API key is deleted by its owner, among the account's API keys."))
     await runtime.current().tokens.revoke(given)
     return HttpResponse(status=204)
 
 
-@router.get("/me", response={200: MeBody, **ERRORS})
-async def me(request: HttpRequest) -> dict[str, object]:
-    identity = identity_of(request)
-    return {
-        "id": str(identity.user),
-        "username": identity.username,
-        "email": identity.email,
-        "is_staff": identity.is_staff,
-        "language": identity.language or request.LANGUAGE_CODE,
-    }
-
-
-def client_address(request: HttpRequest) -> str:
-    """Where a request comes from, as rates count it: behind a trusted proxy the address that it names; of IPv6 the
-    network, since one person has very many addresses. Counted alike for the sign-in page."""
-    address: str = truncate_ip(get_client_ip(request) or "unknown")
-    return address
+@router.post("/auth/sign-out-everywhere", auth=authenticate_account, response={204: None, **ERRORS})
+async def sign_out_everywhere(request: HttpRequest, body: SignOutEverywhereBody | None = None) -> HttpResponse:
+    """Ends every sign-in of the account, in browsers and in apps, this one too, and the streams that are open with
+    them; with `api_keys`, deletes its API keys as well."""
+    api_keys = body is not None and body.api_keys
+    await runtime.current().sign_ins.end_all(identity_of(request).user, api_keys=api_keys)
+    return HttpResponse(status=204)
 
 
 def _bearer(request: HttpRequest) -> str:

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from ninja import Router, Status
+from ninja import Field, Router, Schema
 
 from chat import runtime
 from chat.api.authentication import identity_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.generations import ERRORS
+from chat.api.idempotency import once
+from chat.api.replies import json_response
 from chat.api.schemas import ConversationsBody, MessagesBody
 from chat.errors import InvalidRequest
 from chat.models.conversation import SYSTEM_CHARS, TITLE_CHARS
@@ -25,31 +27,58 @@ _TEXTS = {"title": TITLE_CHARS, "provider": 100, "model": 200, "system": SYSTEM_
 _SWITCHES = ("pinned", "archived")
 
 
+class ConversationFieldsBody(Schema):
+    """What its owner may set. Null is as good as empty."""
+
+    title: str | None = Field(None, max_length=TITLE_CHARS)
+    provider: str | None = Field(None, max_length=100)
+    model: str | None = Field(None, max_length=200)
+    system: str | None = Field(None, max_length=SYSTEM_CHARS)
+    pinned: bool = False
+    archived: bool = False
+
+
 @router.get("", response={200: ConversationsBody, **ERRORS})
-async def index(request: HttpRequest, cursor: str | None = None, limit: int = PAGE) -> Page:
-    """Newest first."""
-    return await runtime.current().conversations.page(identity_of(request).user, cursor, _limit(limit))
+async def index(
+    request: HttpRequest,
+    cursor: str | None = None,
+    limit: int = PAGE,
+    pinned: bool | None = None,
+    archived: bool | None = None,
+) -> Page:
+    """The conversations, newest first; all, or those that are, or are not, pinned or archived."""
+    only = {name: value for name, value in (("pinned", pinned), ("archived", archived)) if value is not None}
+    return await runtime.current().conversations.page(identity_of(request).user, cursor, checked_limit(limit), only)
 
 
-@router.post("", response={201: ConversationRecord, **ERRORS})
-async def create(request: HttpRequest) -> Status[ConversationRecord]:
-    fields = _fields(json_object(request, required=False))
-    return Status(201, await runtime.current().conversations.create(identity_of(request).user, fields))
+@router.post(
+    "", response={201: ConversationRecord, **ERRORS}, openapi_extra=described(ConversationFieldsBody, required=False)
+)
+async def create(request: HttpRequest) -> HttpResponse:
+    """A conversation without messages."""
+    user, fields = identity_of(request).user, _fields(json_object(request, required=False))
+
+    async def make() -> HttpResponse:
+        return json_response(201, await runtime.current().conversations.create(user, fields))
+
+    return await once(request, make)
 
 
 @router.get("/{id}", response={200: ConversationRecord, **ERRORS})
 async def show(request: HttpRequest, id: str) -> ConversationRecord:
+    """One conversation, without its messages."""
     return await runtime.current().conversations.get(identity_of(request).user, id)
 
 
-@router.patch("/{id}", response={200: ConversationRecord, **ERRORS})
+@router.patch("/{id}", response={200: ConversationRecord, **ERRORS}, openapi_extra=described(ConversationFieldsBody))
 async def change(request: HttpRequest, id: str) -> ConversationRecord:
+    """Changes the fields that are given."""
     return await runtime.current().conversations.change(identity_of(request).user, id, _fields(json_object(request)))
 
 
 @router.delete("/{id}", response={204: None, **ERRORS})
 async def delete(request: HttpRequest, id: str) -> HttpResponse:
-    """Its live replies are stopped first."""
+    """Deletes a conversation with its messages; its live replies are stopped first."""
     current, user = runtime.current(), identity_of(request).user
     for generation in await current.conversations.live_generations(user, id):
         await current.generations.stop(user, generation)
@@ -58,12 +87,14 @@ async def delete(request: HttpRequest, id: str) -> HttpResponse:
 
 
 @router.get("/{id}/messages", response={200: MessagesBody, **ERRORS})
-async def messages(request: HttpRequest, id: str, cursor: str | None = None, limit: int = PAGE) -> Page:
-    """Oldest first."""
-    return await runtime.current().conversations.messages(identity_of(request).user, id, cursor, _limit(limit))
+async def messages(request: HttpRequest, id: str, cursor: str | None = None, limit: int = PAGE) -> HttpResponse:
+    """All messages of its tree, oldest first: each names its parent and its siblings."""
+    page = await runtime.current().conversations.messages(identity_of(request).user, id, cursor, checked_limit(limit))
+    return json_response(200, page)
 
 
-def _limit(limit: int) -> int:
+def checked_limit(limit: int) -> int:
+    """Of a list; raises InvalidRequest."""
     if not 1 <= limit <= PAGE_MOST:
         raise InvalidRequest(
             _("A page holds from 1 to %(most)d items.") % {"most": PAGE_MOST}, {"field": "limit"}, status=422
@@ -73,7 +104,9 @@ def _limit(limit: int) -> int:
 
 def _fields(body: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        name: check_text(body[name] or "", name, most) for name, most in _TEXTS.items() if name in body
+        name: "" if body[name] is None else check_text(body[name], name, most)
+        for name, most in _TEXTS.items()
+        if name in body
     }
     for name in _SWITCHES:
         if name in body:

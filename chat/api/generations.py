@@ -9,9 +9,9 @@ from ninja import Router
 
 from chat import runtime
 from chat.api.authentication import author_of, identity_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.replies import answer, json_response
-from chat.api.schemas import ErrorBody, ReplyBody, StartBody
+from chat.api.schemas import ErrorBody, FailedReplyBody, ProceedBody, RegenerateBody, ReplyBody, SendBody, StartBody
 from chat.api.streams import event_stream
 from chat.engine.reader import Reader
 from chat.errors import InvalidRequest
@@ -21,11 +21,11 @@ from chat.services.requests import check_key, check_text, parse_send
 
 router = Router(tags=["generations"])
 
-REPLY = {200: ReplyBody, 202: StartBody}
+REPLY = {200: ReplyBody, 202: StartBody, **dict.fromkeys((500, 502, 504), FailedReplyBody)}
 ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 413, 415, 422, 429, 503), ErrorBody)
 
 
-@router.post("/chat", response={**REPLY, **ERRORS}, url_name="chat")
+@router.post("/chat", response={**REPLY, **ERRORS}, url_name="chat", openapi_extra=described(SendBody))
 async def chat(request: HttpRequest) -> HttpResponseBase:
     """Sends a message. The answer is the stream of events, or the finished reply as JSON, by `Accept`; with
     `Prefer: respond-async`, 202 at once."""
@@ -37,11 +37,12 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
 
 @router.get("/generations/{id}", response={200: GenerationRecord, **ERRORS})
 async def show(request: HttpRequest, id: str) -> HttpResponse:
+    """How a reply stands, and its text so far."""
     # Encoded here: a reply may be megabytes, and the framework's way would copy it several times.
     return json_response(200, await runtime.current().generations.get(identity_of(request).user, id))
 
 
-@router.get("/generations/{id}/events")
+@router.get("/generations/{id}/events", response={200: None, 204: None, **ERRORS})
 async def events(request: HttpRequest, id: str) -> HttpResponseBase:
     """The events behind `Last-Event-ID` or `?after=`, as a stream; 204 when nothing is left."""
     user, after = identity_of(request).user, _cursor(request)
@@ -57,20 +58,25 @@ async def events(request: HttpRequest, id: str) -> HttpResponseBase:
 
 @router.post("/generations/{id}/stop", response={200: GenerationRecord, **ERRORS})
 async def stop(request: HttpRequest, id: str) -> GenerationRecord:
+    """Ends a reply; what was said is kept. One that has ended already is answered as it is."""
     return await runtime.current().generations.stop(identity_of(request).user, id)
 
 
 @router.post("/generations/{id}/pause", response={200: GenerationRecord, **ERRORS})
 async def pause(request: HttpRequest, id: str) -> GenerationRecord:
+    """Holds a reply, for a while at most; then it goes on by itself."""
     return await runtime.current().generations.pause(identity_of(request).user, id)
 
 
 @router.post("/generations/{id}/resume", response={200: GenerationRecord, **ERRORS})
 async def resume(request: HttpRequest, id: str) -> GenerationRecord:
+    """Lets a paused reply go on."""
     return await runtime.current().generations.resume(identity_of(request).user, id)
 
 
-@router.post("/messages/{id}/regenerate", response={**REPLY, **ERRORS})
+@router.post(
+    "/messages/{id}/regenerate", response={**REPLY, **ERRORS}, openapi_extra=described(RegenerateBody, required=False)
+)
 async def regenerate(request: HttpRequest, id: str) -> HttpResponseBase:
     """Another answer, a sibling of the first."""
     author, body = author_of(request), json_object(request, required=False)
@@ -82,7 +88,7 @@ async def regenerate(request: HttpRequest, id: str) -> HttpResponseBase:
     return await answer(request, author, started)
 
 
-@router.post("/messages/{id}/edit", response={**REPLY, **ERRORS})
+@router.post("/messages/{id}/edit", response={**REPLY, **ERRORS}, openapi_extra=described(SendBody))
 async def edit(request: HttpRequest, id: str) -> HttpResponseBase:
     """The same question in other words, a sibling of the first, and its answer."""
     author = author_of(request)
@@ -91,7 +97,9 @@ async def edit(request: HttpRequest, id: str) -> HttpResponseBase:
     return await answer(request, author, started)
 
 
-@router.post("/messages/{id}/continue", response={**REPLY, **ERRORS})
+@router.post(
+    "/messages/{id}/continue", response={**REPLY, **ERRORS}, openapi_extra=described(ProceedBody, required=False)
+)
 async def proceed(request: HttpRequest, id: str) -> HttpResponseBase:
     """The same answer goes on where it ended."""
     author, body = author_of(request), json_object(request, required=False)

@@ -14,20 +14,24 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch
 from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from chat.api import cors
+from chat.api.compression import compressed
+from chat.api.conditional import conditional
 from chat.api.rate_headers import rate_headers
-from chat.sse.stream import EventStream, Receive, Send, serve
+from chat.api.replies import json_response
+from chat.api.security_headers import security_headers
+from chat.dialects.openai_errors import plain_error
+from chat.sse.stream import HEADERS as OF_STREAMS
+from chat.sse.stream import EventStream, Headers, Receive, Send, serve
 
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
-_OF_STREAMS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+OPENAI_PREFIX = "/v1/"
+"""Where refusals have OpenAI's shape."""
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -57,6 +61,9 @@ class ApiHandler(ASGIHandler):
         return match
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:  # type: ignore[override]
+        if (preflight := cors.preflight_headers(scope)) is not None:
+            await self.send_response(_no_content(preflight), cast(Any, send))
+            return
         if _too_large(scope):
             await self._refuse_body(scope, send)
             return
@@ -68,25 +75,32 @@ class ApiHandler(ASGIHandler):
             await self._refuse_body(scope, send)
             return
         request, refusal = self.create_request(scope, BytesIO(body))
+        if request is None:
+            assert refusal is not None, "without a request there is a refusal"
+            await self.send_response(refusal, cast(Any, send))
+            return
+        request._body = body  # which `request.body` would make of the file, part by part
+        if request.method == "HEAD":
+            request.method = "GET"  # which is what the views know: the answer is the same, but for its body
         # Not ASGIHandler.handle: its signals and its watch for a client that leaves cost two threads a request, and
         # nothing here uses the connections that they look after.
-        response = refusal
-        if request is not None:
-            request._body = body  # which `request.body` would make of the file, part by part
-            response = await self.get_response_async(request)
+        response = await self.get_response_async(request)
         if isinstance(response, EventStream):
-            rate = [(name.lower().encode(), value.encode()) for name, value in rate_headers().items()]
-            await serve(response, [*_OF_STREAMS, *rate], receive, send)
+            headers = _encoded(security_headers(request) | rate_headers() | cors.answer_headers(scope))
+            if scope["method"] == "HEAD":
+                await _send_head(response, headers, send)
+            else:
+                await serve(response, headers, receive, send)
         else:
-            assert response is not None, "without a request there is a refusal"
+            response = await _finished(scope, request, response)
             await self.send_response(response, cast(Any, send))
 
     async def _refuse_body(self, scope: dict[str, Any], send: Send) -> None:
         request, refusal = self.create_request(scope, BytesIO())
         if request is not None:
             with translation.override(translation.get_language_from_request(request)):
-                words = _("The request is too large.")
-            refusal = JsonResponse({"error": words, "code": "TOO_LARGE", "details": {}}, status=413)
+                refusal = _refusal(request, 413, _("The request is too large."), "TOO_LARGE")
+            refusal = await _finished(scope, request, refusal)
         assert refusal is not None, "without a request there is a refusal"
         await self.send_response(refusal, cast(Any, send))
 
@@ -99,21 +113,64 @@ def _chain(get_response: GetResponse) -> GetResponse:
         if isinstance(response, EventStream):
             return response  # whose headers are not Django's
         if response.status_code in (404, 405) and "json" not in response.headers.get("Content-Type", ""):
-            response = _plain_error(response.status_code)
-        for name, value in (SECURITY_HEADERS | rate_headers()).items():
-            response.headers.setdefault(name, value)
+            return _plain_error(request, response)
         return response
 
     return respond
 
 
-def _plain_error(status: int) -> JsonResponse:
+async def _finished(scope: dict[str, Any], request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """With what every answer has."""
+    for name, value in (security_headers(request) | rate_headers()).items():
+        response.headers.setdefault(name, value)
+    for name, value in cors.answer_headers(scope).items():
+        if name == "Vary":
+            patch_vary_headers(response, (value,))
+        else:
+            response.headers[name] = value
+    if not isinstance(response, HttpResponse):
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response  # made as it goes out
+    response = await conditional(request, response)
+    response = await compressed(request, response)
+    if response.status_code not in (204, 304):
+        response.headers["Content-Length"] = str(len(response.content))
+    if scope["method"] == "HEAD":
+        response.content = b""
+    return response
+
+
+async def _send_head(stream: EventStream, headers: Headers, send: Send) -> None:
+    """Of a stream that nobody asked to read."""
+    own = [*OF_STREAMS, *stream.own_headers, *headers]
+    await send({"type": "http.response.start", "status": stream.status_code, "headers": own})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _no_content(headers: dict[str, str]) -> HttpResponse:
+    response = HttpResponse(status=204, headers=headers)
+    del response.headers["Content-Type"]
+    return response
+
+
+def _encoded(headers: dict[str, str]) -> Headers:
+    return [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+
+
+def _plain_error(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
     """Where no view of ours was asked."""
-    words, code = {
-        404: (_("There is nothing at this address."), "NOT_FOUND"),
-        405: (_("This address does not take this method."), "INVALID_REQUEST"),
-    }[status]
-    return JsonResponse({"error": words, "code": code, "details": {}}, status=status)
+    if response.status_code == 404:
+        return _refusal(request, 404, _("There is nothing at this address."), "NOT_FOUND")
+    error = _refusal(request, 405, _("This address does not take this method."), "INVALID_REQUEST")
+    methods = {name.strip() for name in response.headers.get("Allow", "").split(",")} - {""}
+    error.headers["Allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+    return error
+
+
+def _refusal(request: HttpRequest, status: int, words: str, code: str) -> HttpResponse:
+    if request.path_info.startswith(OPENAI_PREFIX):
+        return json_response(status, plain_error(status, words))
+    return json_response(status, {"error": words, "code": code, "details": {}})
 
 
 def _too_large(scope: dict[str, Any]) -> bool:

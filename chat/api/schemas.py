@@ -6,6 +6,7 @@ from typing import Any
 
 from ninja import Field, Schema
 
+from chat.models.generation import KEY_CHARS
 from chat.services.records import ConversationRecord, GenerationRecord, MessageRecord
 
 
@@ -33,7 +34,17 @@ class SendBody(Schema):
     images: list[str] | None = None
     params: ParamsBody | None = None
     workflow: str | None = None
-    key: str | None = None
+    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
+
+
+class RegenerateBody(Schema):
+    provider: str | None = None
+    model: str | None = None
+    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
+
+
+class ProceedBody(Schema):
+    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
 
 
 class StartBody(Schema):
@@ -101,6 +112,10 @@ class RefreshBody(Schema):
 
 class RevokeBody(Schema):
     refresh: str | None = None
+
+
+class SignOutEverywhereBody(Schema):
+    api_keys: bool = False
 
 
 class TokensBody(Schema):

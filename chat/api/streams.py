@@ -22,7 +22,8 @@ def event_stream(
     encoder: Encoder = NATIVE,
 ) -> EventStream:
     """What `attach` has a reader follow. A dialect gives an encoder of its own for each stream."""
-    return EventStream(runtime.current().readers, attach, headers, identity_of(request), encoder)
+    current = runtime.current()
+    return EventStream(current.readers, current.sign_outs, attach, headers, identity_of(request), encoder)
 
 
 def started_stream(request: HttpRequest, started: Started, encoder: Encoder = NATIVE) -> EventStream:

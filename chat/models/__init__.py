@@ -8,6 +8,7 @@ from chat.models.generation import Generation
 from chat.models.idempotent_answer import IdempotentAnswer
 from chat.models.message import Message
 from chat.models.provider_switch import ProviderSwitch
+from chat.models.search_entry import SearchEntry
 from chat.models.user import User
 from chat.models.webhook import Webhook, WebhookDelivery
 from chat.models.worker import Worker
@@ -21,6 +22,7 @@ __all__ = [
     "IdempotentAnswer",
     "Message",
     "ProviderSwitch",
+    "SearchEntry",
     "User",
     "Webhook",
     "WebhookDelivery",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from chat.models import Conversation, Generation, Message
 from chat.models.conversation import TITLE_CHARS
 from chat.models.identifier import new_id
 from chat.models.message import Role
+from chat.providers.base import Turn
 from chat.served_request import accept_generation, concerns
 from chat.services.statements import insert
 
@@ -70,8 +72,11 @@ def accept_send(
     text: str,
     answerer: Answerer,
     key: str | None,
+    history: Sequence[Turn] = (),
+    stored: bool = True,
 ) -> Accepted:
     """A user's message, the empty message that answers it, and the generation, in a new conversation or in a given one.
+    A new one begins with `history`, oldest first; it may be one that is not `stored`.
 
     Raises Conflict for a key that was used with another text, NotFound when the conversation has gone meanwhile.
     """
@@ -80,7 +85,9 @@ def accept_send(
         return known
     now = datetime.now(UTC)
     if conversation is None:
-        conversation = _create_conversation(user, text, answerer, now)
+        told = [*history, Turn("user", text)]
+        conversation = _create_conversation(user, told, answerer, now, stored=stored)
+        parent = _tell(conversation, history, now)
     else:
         _touch_conversation(user, conversation, answerer, now, messages=2)
     question = new_id()
@@ -142,22 +149,45 @@ def _known(user: uuid.UUID, key: str | None, request: str) -> Accepted | None:
     return _accepted_before(generation)
 
 
-def _create_conversation(user: uuid.UUID, text: str, answerer: Answerer, now: datetime) -> uuid.UUID:
+def _create_conversation(
+    user: uuid.UUID, told: Sequence[Turn], answerer: Answerer, now: datetime, *, stored: bool
+) -> uuid.UUID:
+    """`told`: what is said in it before the answer."""
     conversation = new_id()
     insert(
         Conversation,
         DEFAULT_DB_ALIAS,
         id=conversation,
         user_id=user,
-        title=title_of(text),
+        title=title_of(next(turn.text for turn in told if turn.role == "user")),
         provider=answerer.provider,
         model=answerer.model,
         system=answerer.system,
-        message_count=2,
+        stored=stored,
+        message_count=len(told) + 1,
         created_at=now,
         updated_at=now,
     )
     return conversation
+
+
+def _tell(conversation: uuid.UUID, history: Sequence[Turn], now: datetime) -> uuid.UUID | None:
+    """Its first messages, one below the other; gives the last one's id."""
+    parent = None
+    for turn in history:
+        message = new_id()
+        insert(
+            Message,
+            DEFAULT_DB_ALIAS,
+            id=message,
+            conversation_id=conversation,
+            parent_id=parent,
+            role=turn.role,
+            text=turn.text,
+            created_at=now,
+        )
+        parent = message
+    return parent
 
 
 def _touch_conversation(

@@ -21,9 +21,11 @@ def parse_id(value: str | uuid.UUID) -> uuid.UUID:
         raise NotFound(_("There is nothing with this id.")) from None
 
 
-def conversation(user: uuid.UUID, conversation_id: str | uuid.UUID) -> Conversation:
+def conversation(user: uuid.UUID, conversation_id: str | uuid.UUID, *, locked: bool = False) -> Conversation:
+    """`locked`: until the end of the transaction, for `Database.write`."""
+    rows = Conversation.objects.select_for_update() if locked else Conversation.objects
     try:
-        return Conversation.objects.get(id=parse_id(conversation_id), user_id=user)
+        return rows.get(id=parse_id(conversation_id), user_id=user)
     except Conversation.DoesNotExist:
         raise NotFound(_("This conversation does not exist.")) from None
 

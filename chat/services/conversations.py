@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +13,9 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from chat.errors import InvalidRequest
-from chat.models import Conversation, Generation, Message
-from chat.services import access
+from chat.models import Conversation, Feedback, Generation, Message
+from chat.models.message import Role
+from chat.services import access, feedback
 from chat.services.database import Database
 from chat.services.nudges import Nudges
 from chat.services.records import ConversationRecord, MessageRecord, Page, conversation_record, message_record
@@ -28,9 +29,11 @@ class Conversations:
         self._database = database
         self._nudges = nudges
 
-    async def page(self, user: uuid.UUID, cursor: str | None, limit: int) -> Page:
-        """Newest first; message bodies are never loaded."""
-        return await self._database.read(_page, user, cursor, limit)
+    async def page(
+        self, user: uuid.UUID, cursor: str | None, limit: int, only: Mapping[str, bool] | None = None
+    ) -> Page:
+        """Newest first; message bodies are never loaded. `only`: what its switches must be."""
+        return await self._database.read(_page, user, cursor, limit, only or {})
 
     async def create(self, user: uuid.UUID, fields: dict[str, Any]) -> ConversationRecord:
         record = await self._database.write(_create, user, fields)
@@ -58,12 +61,18 @@ class Conversations:
         """Oldest first."""
         return await self._database.read(_messages, user, conversation, cursor, limit)
 
+    async def judge(self, user: uuid.UUID, message: str, value: Any, comment: Any) -> MessageRecord:
+        """What its owner thinks of an answer; see `feedback`."""
+        await self._database.write(feedback.give, user, message, *feedback.checked(value, comment))
+        [record] = await self.messages_by_id(user, [message])
+        return record
+
     async def messages_by_id(self, user: uuid.UUID, ids: Iterable[str]) -> list[MessageRecord]:
         return await self._database.read(_messages_by_id, user, list(ids))
 
 
-def _page(user: uuid.UUID, cursor: str | None, limit: int) -> Page:
-    conversations = Conversation.objects.filter(user_id=user).order_by("-updated_at", "-id")
+def _page(user: uuid.UUID, cursor: str | None, limit: int, only: Mapping[str, bool]) -> Page:
+    conversations = Conversation.objects.filter(user_id=user, stored=True, **only).order_by("-updated_at", "-id")
     if cursor is not None:
         updated_at, last = _read_cursor(cursor)
         conversations = conversations.filter(Q(updated_at__lt=updated_at) | Q(updated_at=updated_at, id__lt=last))
@@ -94,7 +103,8 @@ def _change(user: uuid.UUID, conversation_id: str, fields: dict[str, Any]) -> Co
 
 
 def _delete(user: uuid.UUID, conversation_id: str) -> None:
-    access.conversation(user, conversation_id).delete()
+    # The lock, where the database has one: what another worker takes into the search's index is there, or will not be.
+    access.conversation(user, conversation_id, locked=True).delete()
 
 
 def _messages(user: uuid.UUID, conversation_id: str, cursor: str | None, limit: int) -> Page:
@@ -122,9 +132,14 @@ def _with_siblings(conversation: uuid.UUID, messages: list[Message]) -> list[Mes
     )
     for child, parent, role in children.order_by("id").values_list("id", "parent_id", "role"):
         family[parent, role].append(child)
-    notes = _notes_of(messages)
+    notes, judged = _notes_of(messages), _feedback_of(messages)
     return [
-        message_record(message, family[message.parent_id, message.role], notes.get(message.latest_generation, ()))
+        message_record(
+            message,
+            family[message.parent_id, message.role],
+            notes.get(message.latest_generation, ()),
+            judged.get(message.id),
+        )
         for message in messages
     ]
 
@@ -133,6 +148,11 @@ def _notes_of(messages: Iterable[Message]) -> dict[uuid.UUID | None, list[dict[s
     """By generation: of those that filled these messages last."""
     filled = [message.latest_generation for message in messages if message.latest_generation is not None]
     return dict(Generation.objects.filter(id__in=filled).values_list("id", "notes")) if filled else {}
+
+
+def _feedback_of(messages: Iterable[Message]) -> dict[uuid.UUID, int]:
+    answers = [message.id for message in messages if message.role == Role.ASSISTANT]
+    return dict(Feedback.objects.filter(message_id__in=answers).values_list("message_id", "value")) if answers else {}
 
 
 def _running(conversations: list[uuid.UUID]) -> defaultdict[uuid.UUID, list[uuid.UUID]]:
@@ -150,8 +170,8 @@ def _cursor(moment: datetime, last: uuid.UUID) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
     try:
         moment, last = urlsafe_b64decode(cursor).decode().split("|")
-        return datetime.fromisoformat(moment), uuid.UUID(last)
-    except ValueError:
+        return datetime.fromisoformat(moment).astimezone(UTC), uuid.UUID(last)
+    except (ValueError, OverflowError):
         raise _bad_cursor() from None
 
 

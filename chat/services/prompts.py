@@ -12,6 +12,8 @@ from chat.models.message import Role
 from chat.providers.base import ChatRequest, Counted, Pace, Params, Turn
 from chat.services import recorded_params
 
+Speaker = Literal["user", "assistant"]
+
 LOOK_BACK = 8
 """Answers, newest first, that are looked through for those whose tokens the upstream has counted."""
 
@@ -50,7 +52,7 @@ class Branch:
 class _Part:
     """A turn as it is put together, from its newest message to its oldest."""
 
-    role: Literal["user", "assistant"]
+    role: Speaker
     texts: list[str]
     answered_by: uuid.UUID | None
 
@@ -64,17 +66,30 @@ def branch(conversation: Conversation, leaf: uuid.UUID | None, max_chars: int | 
     path = _path(parents, leaf)
     columns = ("id", "role", "text", "latest_generation")
     rows = {row[0]: row[1:] for row in Message.objects.filter(id__in=path).values_list(*columns)}
+    said = [(_speaker(role), text, generation) for role, text, generation in map(rows.__getitem__, path) if text]
+    return _newest(leaf, said, max_chars)
+
+
+def told(history: Sequence[Turn], max_chars: int | None) -> Branch:
+    """The same of a history that is not in the database: of users' and assistants' turns, oldest first, none empty."""
+    return _newest(None, [(_speaker(turn.role), turn.text, None) for turn in reversed(history)], max_chars)
+
+
+def _speaker(role: str) -> Speaker:
+    return "user" if role == Role.USER else "assistant"
+
+
+def _newest(
+    leaf: uuid.UUID | None, said: Sequence[tuple[Speaker, str, uuid.UUID | None]], max_chars: int | None
+) -> Branch:
+    """`said`: speaker, text, and the generation that it is of; newest first."""
     parts: list[_Part] = []
     room = max_chars
-    for message in path:
-        role, text, generation = rows[message]
-        if not text:
-            continue
+    for speaker, text, generation in said:
         if room is not None:
             room -= len(text)
             if room < 0 and parts:
                 break
-        speaker: Literal["user", "assistant"] = "user" if role == Role.USER else "assistant"
         if parts and parts[-1].role == speaker:
             # The reply between them failed without a text; many upstreams want the roles to alternate.
             parts[-1].texts.append(text)
@@ -83,7 +98,7 @@ def branch(conversation: Conversation, leaf: uuid.UUID | None, max_chars: int | 
     while parts and parts[-1].role == "assistant":
         parts.pop()
     parts.reverse()
-    left_out = sum(1 for _role, text, _generation in rows.values() if text) - sum(len(part.texts) for part in parts)
+    left_out = len(said) - sum(len(part.texts) for part in parts)
     turns = tuple(Turn(part.role, "\n\n".join(reversed(part.texts))) for part in parts)
     # What was counted was of the whole.
     return Branch(leaf, turns, left_out, () if left_out else _counted(parts))

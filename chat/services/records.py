@@ -126,8 +126,10 @@ def conversation_record(conversation: Conversation, running: Iterable[Any] = ())
     )
 
 
-def message_record(message: Message, siblings: Sequence[Any], notes: Iterable[dict[str, Any]] = ()) -> MessageRecord:
-    """`notes`: as its generation's row has them."""
+def message_record(
+    message: Message, siblings: Sequence[Any], notes: Iterable[dict[str, Any]] = (), feedback: int | None = None
+) -> MessageRecord:
+    """`notes`: as its generation's row has them. `feedback`: 1 or -1."""
     return MessageRecord(
         str(message.id),
         str(message.conversation_id),
@@ -140,7 +142,7 @@ def message_record(message: Message, siblings: Sequence[Any], notes: Iterable[di
         _optional_id(message.latest_generation),
         [str(sibling) for sibling in siblings],
         of_row(notes, NoteRecord),
-        None,
+        feedback,
         timestamp(message.created_at),
     )
 

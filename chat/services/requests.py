@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -89,12 +88,7 @@ def _number(params: Mapping[str, Any], name: str, most: float) -> float | None:
     value = params.get(name)
     if value is None:
         return None
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not 0 <= value <= most
-    ):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
         raise _invalid(_("This must be a number from 0 to %(most)s.") % {"most": most}, f"params.{name}")
     return float(value)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,42 +14,39 @@ from chat.engine.clock import StreamPace
 from chat.engine.engine import Engine
 from chat.engine.job import Job, Source
 from chat.errors import Conflict
-from chat.events import StartData, Tell
-from chat.models import Conversation, Generation
+from chat.events import Tell
+from chat.models import Conversation, Message
 from chat.models.message import Role
 from chat.observation import Run
-from chat.providers.base import Model, Params, Provider
+from chat.providers.base import Model, Params, Provider, Turn
 from chat.providers.registry import Registry
 from chat.providers.resilience.cached_source import source_for
 from chat.providers.resilience.reply_cache import ReplyCache
-from chat.services import access, prompts, recorded_params, replay
+from chat.services import access, placing, prompts, recorded_params, replay
 from chat.services.acceptance import (
     Accepted,
     Answerer,
     accept_continuation,
     accept_send,
     accept_sibling,
-    known_request,
+    digest,
 )
+from chat.services.author import Author
 from chat.services.database import Database
 from chat.services.failure_words import words
 from chat.services.limits import Limits
 from chat.services.nudges import Nudges
 from chat.services.owned_tasks import OwnedTasks
+from chat.services.starts import Started, Starts
 
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who asks: the account, the language for the words of a failure, and the socket, if it is one."""
-
-    user: uuid.UUID
-    language: str
-    origin: str = ""
+__all__ = ["Author", "Send", "Sending", "Started"]
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message to answer; its fields are checked. Ids may be anybody's; they are looked up scoped to the author."""
+    """A message to answer; its fields are checked. Ids may be anybody's; they are looked up scoped to the author.
+    A new conversation begins with `history`, users' and assistants' turns, and may be one that is not `stored`.
+    `recorded`: what else of the request its format wants to find beside the reply."""
 
     message: str
     conversation: str | None = None
@@ -61,14 +56,9 @@ class Send:
     params: Params = field(default_factory=Params)
     system: str | None = None
     key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """`known`: the key had been used before; this is what it started then."""
-
-    start: StartData
-    known: bool
+    history: tuple[Turn, ...] = ()
+    stored: bool = True
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Sending:
@@ -88,55 +78,61 @@ class Sending:
         self._engine = engine
         self._database = database
         self._registry = registry
-        self._limits = limits
-        self._tasks = tasks
+        self._starts = Starts(engine=engine, database=database, limits=limits, tasks=tasks)
         self._nudges = nudges
         self._worker = worker
         self._context_chars = context_chars
         self._reply_cache = reply_cache
-        self._accepting: Counter[uuid.UUID] = Counter()
 
     async def send(self, author: Author, send: Send) -> Started:
         """Commits the message and starts its reply. Raises RequestError."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._tasks.to_its_end(self._send(author, send))
+        return await self._starts.once(
+            author, send.key, lambda: digest(send.key, "send", send.message), lambda: self._send(author, send)
+        )
 
     async def regenerate(
-        self, author: Author, message: str, provider: str | None, model: str | None, key: str | None
+        self,
+        author: Author,
+        message: str,
+        provider: str | None,
+        model: str | None,
+        key: str | None,
+        params: Params | None = None,
+        system: str | None = None,
+        recorded: Mapping[str, Any] | None = None,
     ) -> Started:
-        """Another answer to the same question: a sibling. `message` may be the answer or the question."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._tasks.to_its_end(self._regenerate(author, message, provider, model, key))
+        """Another answer to the same question: a sibling. `message` may be the answer or the question. `system`: in
+        the place of the conversation's."""
+        send = Send("", None, None, provider, model, params or Params(), system, key, recorded=recorded or {})
+
+        def request() -> str:
+            return digest(key, "regenerate", str(_question(access.message(author.user, message))))
+
+        return await self._starts.once(author, key, request, lambda: self._regenerate(author, message, send))
 
     async def edit(self, author: Author, message: str, send: Send) -> Started:
         """The same question in other words: a sibling of the user's message, and its answer."""
-        original = await self._database.read(access.message, author.user, message)
-        if original.role != Role.USER:
-            raise Conflict(_("Only your own messages can be edited."))
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._tasks.to_its_end(self._edit(author, original.conversation_id, original.parent_id, send))
+        return await self._starts.once(
+            author, send.key, lambda: digest(send.key, "send", send.message), lambda: self._edit(author, message, send)
+        )
 
     async def proceed(self, author: Author, message: str, key: str | None) -> Started:
         """The same answer goes on where it ended."""
-        self._engine.check_open()
-        self._limits.send(author.user)
-        with self._admitted(author.user):
-            return await self._tasks.to_its_end(self._proceed(author, message, key))
+        return await self._starts.once(
+            author,
+            key,
+            lambda: digest(key, "continue", str(access.message(author.user, message).id)),
+            lambda: self._proceed(author, message, key),
+        )
 
     async def _send(self, author: Author, send: Send) -> Started:
         if send.conversation is None and send.parent is None:
             provider, model = self._registry.choose(send.provider, send.model)
-            branch = prompts.Branch()
+            branch = prompts.told(send.history, self._context_chars)
             conversation_id = None
             system = send.system or ""
         else:
-            conversation, leaf = await self._database.read(_place, author.user, send.conversation, send.parent)
+            conversation, leaf = await self._database.read(placing.place, author.user, send.conversation, send.parent)
             provider, model = self._choose(send.provider, send.model, conversation)
             system = conversation.system if send.system is None else send.system
             branch = await self._database.read(prompts.branch, conversation, leaf, self._context_chars)
@@ -144,7 +140,9 @@ class Sending:
         return await self._start(
             author,
             lambda answerer: self._database.write(
-                accept_send, author.user, conversation_id, branch.leaf, send.message, answerer, send.key
+                accept_send,
+                *(author.user, conversation_id, branch.leaf, send.message, answerer, send.key),
+                *(send.history, send.stored),
             ),
             provider,
             model,
@@ -153,8 +151,11 @@ class Sending:
             system,
         )
 
-    async def _edit(self, author: Author, conversation_id: uuid.UUID, parent: uuid.UUID | None, send: Send) -> Started:
-        conversation = await self._database.read(access.conversation, author.user, conversation_id)
+    async def _edit(self, author: Author, message: str, send: Send) -> Started:
+        original = await self._database.read(access.message, author.user, message)
+        if original.role != Role.USER:
+            raise Conflict(_("Only your own messages can be edited."))
+        conversation, parent = original.conversation, original.parent_id
         provider, model = self._choose(send.provider, send.model, conversation)
         branch = prompts.Branch()
         if parent is not None:
@@ -171,33 +172,32 @@ class Sending:
             conversation.system,
         )
 
-    async def _regenerate(
-        self, author: Author, message_id: str, provider_id: str | None, model_id: str | None, key: str | None
-    ) -> Started:
+    async def _regenerate(self, author: Author, message_id: str, send: Send) -> Started:
         message = await self._database.read(access.message, author.user, message_id)
-        question = message.id if message.role == Role.USER else message.parent_id
+        question = _question(message)
         if question is None:
             raise Conflict(_("This message answers nothing that could be answered again."))
         conversation = message.conversation
-        provider, model = self._choose(provider_id, model_id, conversation)
+        provider, model = self._choose(send.provider, send.model, conversation)
         branch = await self._database.read(prompts.branch, conversation, question, self._context_chars)
+        system = conversation.system if send.system is None else send.system
         return await self._start(
             author,
             lambda answerer: self._database.write(
-                accept_sibling, author.user, conversation.id, question, answerer, key
+                accept_sibling, author.user, conversation.id, question, answerer, send.key
             ),
             provider,
             model,
-            branch.under(conversation.system),
-            Send(message="", key=key),
-            conversation.system,
+            branch.under(system),
+            send,
+            system,
         )
 
     async def _proceed(self, author: Author, message_id: str, key: str | None) -> Started:
         message = await self._database.read(access.message, author.user, message_id)
         if message.role != Role.ASSISTANT:
             raise Conflict(_("Only an answer can be continued."))
-        latest = await self._database.read(_latest_generation, message.latest_generation)
+        latest = await self._database.read(placing.latest_generation, message.latest_generation)
         if latest is not None and not replay.is_ended(latest):
             raise Conflict(_("This answer is still being written."), {"generation": str(latest.id)})
         conversation = message.conversation
@@ -227,21 +227,24 @@ class Sending:
         send: Send,
         system: str,
     ) -> Started:
-        params = recorded_params.to_row(send.params, system)
+        params = recorded_params.to_row(send.params, system) | dict(send.recorded)
         answerer = Answerer(provider.id, model.id, provider.upstream, params, system, author.language, self._worker)
         try:
             accepted = (await accept(answerer)).noted()
         except IntegrityError:
-            accepted = (await self._twin(author.user, send.key)).noted()
+            # Another worker has used the key at the same moment, and now it is known; or what it belongs to has gone.
+            try:
+                accepted = (await accept(answerer)).noted()
+            except IntegrityError:
+                raise Conflict(_("The conversation changed meanwhile. Please try again.")) from None
         if not accepted.known:
             self._run(author, accepted, provider, model, prompt, send.params)
-            self._nudges.conversation_changed(
-                author.user,
-                "message",
-                accepted.start.conversation,
-                origin=author.origin,
-                generation=accepted.start.generation,
-            )
+            if send.stored:
+                self._nudges.conversation_changed(
+                    *(author.user, "message", accepted.start.conversation),
+                    origin=author.origin,
+                    generation=accepted.start.generation,
+                )
         return Started(accepted.start, accepted.known)
 
     def _run(
@@ -267,13 +270,6 @@ class Sending:
         )
         self._engine.start(job)
 
-    async def _twin(self, user: uuid.UUID, key: str | None) -> Accepted:
-        """Another worker has used the key at the same moment."""
-        accepted = None if key is None else await self._database.read(known_request, user, key)
-        if accepted is None:
-            raise Conflict(_("The conversation changed meanwhile. Please try again."))
-        return accepted
-
     def _choose(self, provider: str | None, model: str | None, conversation: Conversation) -> tuple[Provider, Model]:
         """What the request names, else what the conversation used last, else the default. One that has failed stays the
         conversation's: its fallbacks answer for it, and say so."""
@@ -286,30 +282,7 @@ class Sending:
                     return self._registry.choose(known.id, last)
         return self._registry.choose(provider, model)
 
-    @contextmanager
-    def _admitted(self, user: uuid.UUID) -> Iterator[None]:
-        """Counts those on their way too, or many at once would all get in."""
-        self._limits.check_streams(user, self._engine.live_of(str(user)) + self._accepting[user])
-        self._accepting[user] += 1
-        try:
-            yield
-        finally:
-            self._accepting[user] -= 1
-            if not self._accepting[user]:
-                del self._accepting[user]
 
-
-def _place(user: uuid.UUID, conversation_id: str | None, parent: str | None) -> tuple[Conversation, uuid.UUID | None]:
-    """The conversation, and the message to answer in it, both the user's; a message alone finds its conversation."""
-    if conversation_id is None:
-        assert parent is not None, "one of the two is named"
-        message = access.message(user, parent)
-        return message.conversation, message.id
-    conversation = access.conversation(user, conversation_id)
-    if parent is None:
-        return conversation, None
-    return conversation, access.message_of(conversation, parent).id
-
-
-def _latest_generation(generation: uuid.UUID | None) -> Generation | None:
-    return None if generation is None else Generation.objects.filter(id=generation).first()
+def _question(message: Message) -> uuid.UUID | None:
+    """What it answers, or itself."""
+    return message.id if message.role == Role.USER else message.parent_id

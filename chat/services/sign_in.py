@@ -7,8 +7,9 @@ password fits them. A changed password, a deleted session, an inactive account s
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -25,19 +26,20 @@ REMEMBERED = 4096
 
 _SESSION = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
 _SIGN_IN = """
-    SELECT session_data, username, email, is_staff, language, password FROM django_session, chat_user
+    SELECT session_data, expire_date, username, email, is_staff, language, password FROM django_session, chat_user
     WHERE session_key = %s AND expire_date > %s AND id = %s AND is_active
 """
 
 
 class Account(NamedTuple):
-    """What a request needs to know of who makes it."""
+    """What a request needs to know of who makes it. `expires_at`: when this sign-in ends by itself."""
 
     user: uuid.UUID
     username: str
     email: str
     is_staff: bool
     language: str
+    expires_at: datetime | None
 
 
 class _Claim(NamedTuple):
@@ -60,15 +62,30 @@ def signed_in_as(user: uuid.UUID, session_key: str, using: str) -> Account | Non
     found = execute(using, _SIGN_IN, [session_key, moment(timezone.now(), using), key]).fetchone()
     if found is None:
         return None
-    session_data, username, email, is_staff, language, password = found
+    session_data, expire_date, username, email, is_staff, language, password = found
     claim = _claim(session_data)
     if claim is None or claim.user != user or not _fits(password, claim.mark):
         return None
-    return Account(user, username, email, bool(is_staff), language)
+    return Account(user, username, email, bool(is_staff), language, as_moment(expire_date))
 
 
-@lru_cache(REMEMBERED)
-def _claim(session_data: str) -> _Claim | None:
+def session_user(session_data: str) -> uuid.UUID | None:
+    """Whose a session is, or was; None for one in which nobody has signed in."""
+    claim = _read_claim(session_data)
+    return None if claim is None else claim.user
+
+
+def as_moment(value: datetime | None) -> datetime | None:
+    """Of a plain statement's row: SQLite keeps a moment in UTC without saying so."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def as_id(value: Any) -> uuid.UUID:
+    """The same: SQLite keeps an id as its digits."""
+    return value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+
+
+def _read_claim(session_data: str) -> _Claim | None:
     session = SessionStore().decode(session_data)
     if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS or SESSION_KEY not in session:
         return None
@@ -77,6 +94,9 @@ def _claim(session_data: str) -> _Claim | None:
     except ValueError:
         return None
     return _Claim(user, str(session.get(HASH_SESSION_KEY, "")))
+
+
+_claim = lru_cache(REMEMBERED)(_read_claim)
 
 
 @lru_cache(REMEMBERED)

@@ -14,7 +14,7 @@ from django.db.models.functions import Concat, Substr
 from chat.engine.generation import Outcome
 from chat.engine.store import Ending, Partial, Store
 from chat.models import Conversation, Generation, Message
-from chat.services import notes
+from chat.services import notes, webhook_events
 from chat.services.database import Database
 from chat.services.statements import update_returning
 
@@ -51,12 +51,15 @@ _SAVE_ALL = """
 """
 
 _STILL_OURS = "id = %s AND epoch = %s AND status IN ('queued', 'streaming', 'paused')"
-_WHERE_THE_TEXT_GOES = ("message", "conversation", "text_offset", "reasoning_offset")
+_WHERE_THE_TEXT_GOES = ("message", "conversation", "text_offset", "reasoning_offset", "user")
 
 
 class DatabaseStore(Store):
-    def __init__(self, database: Database) -> None:
+    """`webhooks`: whether there are any here."""
+
+    def __init__(self, database: Database, *, webhooks: bool = False) -> None:
         self._database = database
+        self._webhooks = webhooks
 
     async def save(self, partials: Sequence[Partial]) -> None:
         await self._database.write(self._save, partials)
@@ -145,9 +148,11 @@ class DatabaseStore(Store):
                 id=ending.generation, epoch=ending.epoch, seq=ending.seq, status=outcome.status.value
             )
             return made.exists()
-        message, conversation, text_offset, reasoning_offset = row
+        message, conversation, text_offset, reasoning_offset, user = row
         self._write_reply(message, outcome, text_offset, reasoning_offset)
         update_returning(Conversation, using, {"updated_at": ending.finished_at}, "id = %s", (conversation,), ("id",))
+        if self._webhooks:
+            webhook_events.tell(using, user, ending.generation, outcome.status, ending.finished_at)
         return True
 
     def _write_reply(self, message: Any, outcome: Outcome, text_offset: int, reasoning_offset: int) -> None:

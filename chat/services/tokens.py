@@ -111,10 +111,12 @@ def _start_family(user_id: uuid.UUID, checked: str, upgraded: list[str]) -> Toke
     user = User.objects.select_for_update(of=("self",)).filter(pk=user_id, is_active=True, password=checked).first()
     if user is None:
         return None
+    changed = ["last_login"]
+    user.last_login = timezone.now()
     if upgraded:
         user.password = upgraded[0]
-    user.last_login = timezone.now()
-    user.save(update_fields=["password", "last_login"])
+        changed.append("password")
+    user.save(update_fields=changed)
     session = SessionStore()
     session[SESSION_KEY] = user._meta.pk.value_to_string(user)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]

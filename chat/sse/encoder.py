@@ -25,6 +25,10 @@ class Encoder:
         """In silence."""
         return encode_event(None, "ping", b'{"timestamp":"%s"}' % timestamp(datetime.now(UTC)).encode())
 
+    def cut(self) -> bytes:
+        """Where the stream ends and the reply does not: its client is to come back with its cursor."""
+        return b""
+
     def refusal(self, error: RequestError) -> bytes:
         """The JSON body of an answer that does not become a stream."""
         return msgspec.json.encode({"error": error.message, "code": error.code, "details": error.details})

@@ -16,6 +16,7 @@ from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.engine.readers import Readers
 from chat.errors import RequestError
 from chat.services.identity import Identity
+from chat.services.sign_outs import SignOuts
 from chat.sse.encoder import NATIVE, Encoder
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -37,11 +38,12 @@ WRITE_BYTES = 64 * 1024
 class EventStream(HttpResponse):
     """The answer of a view: what the handler is to stream. `attach` has a reader follow what is to be streamed. Only
     what `headers` names, in ASCII, goes out with its own headers: nobody asks Django's for them. `identity`: whose
-    stream it is; it ends with that sign-in."""
+    stream it is; it ends with that sign-in, cleanly and without a terminal event."""
 
     def __init__(
         self,
         readers: Readers,
+        sign_outs: SignOuts,
         attach: Callable[[Reader], Awaitable[Any]],
         headers: Mapping[str, str],
         identity: Identity,
@@ -49,9 +51,11 @@ class EventStream(HttpResponse):
     ) -> None:
         super().__init__()
         self.readers = readers
+        self.sign_outs = sign_outs
         self.attach = attach
         self.identity = identity
         self.encoder = encoder
+        self.signed_out = False
         self.own_headers: Headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
@@ -63,6 +67,12 @@ async def serve(stream: EventStream, headers: Headers, receive: Receive, send: S
     reader = stream.readers.open(lambda: _cancel(task), "sse")
     gone = asyncio.create_task(_gone(receive))
     gone.add_done_callback(lambda _: reader.leave())
+
+    def sign_out() -> None:
+        stream.signed_out = True
+        reader.end()
+
+    watch = stream.sign_outs.watch(stream.identity, sign_out)
     try:
         try:
             await stream.attach(reader)
@@ -71,12 +81,13 @@ async def serve(stream: EventStream, headers: Headers, receive: Receive, send: S
             return
         headers = [*HEADERS, *stream.own_headers, *headers]
         await send({"type": "http.response.start", "status": stream.status_code, "headers": headers})
-        await _serve(reader, stream.encoder, send)
+        await _serve(reader, stream, send)
     except (ReaderDropped, asyncio.CancelledError):
         # Dropped, or the worker is going: the connection ends unfinished, and the client comes back with its cursor.
         if task.cancelling():
             task.uncancel()
     finally:
+        stream.sign_outs.unwatch(watch)
         stream.readers.close(reader)
         gone.cancel()
 
@@ -87,8 +98,8 @@ async def _refuse(error: RequestError, encoder: Encoder, headers: Headers, send:
     await send({"type": "http.response.body", "body": encoder.refusal(error)})
 
 
-async def _serve(reader: Reader, encoder: Encoder, send: Send) -> None:
-    encode = encoder.entry
+async def _serve(reader: Reader, stream: EventStream, send: Send) -> None:
+    encode = stream.encoder.entry
 
     async def write(deliveries: list[Delivery], last: bool = False) -> None:
         if len(deliveries) == 1 and len(deliveries[0].entries) == 1:
@@ -105,13 +116,13 @@ async def _serve(reader: Reader, encoder: Encoder, send: Send) -> None:
         deliveries = await reader.read()
         if reader.left:
             return
-        if reader.ending and not deliveries:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if stream.signed_out or (reader.ending and not deliveries):
+            await send({"type": "http.response.body", "body": stream.encoder.cut(), "more_body": False})
             return
         last = any(delivery.last for delivery in deliveries)
         if deliveries:
             await write(deliveries, last)
-        elif ping := encoder.ping():
+        elif ping := stream.encoder.ping():
             await send({"type": "http.response.body", "body": ping, "more_body": True})
         if last:
             return

@@ -19,13 +19,15 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat import runtime
+from chat.api.client_address import socket_address
 from chat.engine.reader import Delivery, Reader, ReaderDropped
 from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
 from chat.served_request import command, of_user
 from chat.services.identity import Identity
 from chat.services.requests import parse_send
 from chat.services.sending import Author
-from chat.websocket import frames, handshake
+from chat.services.sign_outs import Watch
+from chat.websocket import commands, frames, handshake
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     _reader: Reader | None = None
     _pump: asyncio.Task[None] | None = None
     _telling: asyncio.Task[None] | None = None
-    _closed = _dropped = False
+    _watch: Watch | None = None
+    _closed = _dropped = _signed_out = False
 
     async def __call__(self, *connection: Any) -> None:
         try:
@@ -74,7 +77,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         subprotocols = self.scope.get("subprotocols", [])
         subprotocol = handshake.SUBPROTOCOL if handshake.SUBPROTOCOL in subprotocols else None
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
-        if not handshake.origin_allowed(headers):
+        if not handshake.origin_allowed(headers, subprotocols):
             await self._close(handshake.WRONG_ORIGIN)
             return
         identity = await handshake.identify(self._runtime.identities, headers, subprotocols)
@@ -83,11 +86,18 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         self.identity = identity
         of_user(identity.user)
-        self._author = Author(identity.user, identity.language or self._language, secrets.token_hex(8))
+        self._author = Author(
+            identity.user,
+            identity.language or self._language,
+            secrets.token_hex(8),
+            identity.api_key,
+            socket_address(self.scope),
+        )
         self._untold: deque[dict[str, Any]] = deque(maxlen=NUDGES_WAITING)
         self._runtime.nudges.join(identity.user, self._told)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
+        self._watch = self._runtime.sign_outs.watch(identity, self._sign_out)
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         await self._leave()
@@ -96,7 +106,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     # Commands
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        if self._reader is None:
+        if self._reader is None or self._signed_out:
             return
         ref: Any = None
         with translation.override(self._author.language), suppress(ClientGone):
@@ -105,9 +115,9 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                     raise InvalidRequest(_("Only text frames are taken here."))
                 frame = frames.decode(message["text"])
                 ref = frame.get("ref")
-                kind = frame.get("type", "send" if "text" in frame else None)
+                kind = commands.kind_of(frame)
                 with command(kind if isinstance(kind, str) else ""):
-                    await self._obey(kind, frame, ref)
+                    await self._obey(commands.parse(frame))
             except ChatError as error:
                 await self._write(frames.refused(ref, error))
             except ClientGone:
@@ -117,56 +127,36 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                 trouble = Unavailable(_("Something went wrong on our side. Please try again."))
                 await self._write(frames.refused(ref, trouble))
 
-    async def _obey(self, kind: Any, frame: dict[str, Any], ref: Any) -> None:
+    async def _obey(self, asked: commands.Command) -> None:
+        if asked.scope is not None:
+            self.identity.require(asked.scope)
         generations, user = self._runtime.generations, self._author.user
-        match kind:
-            case "send":
-                await self._send_message(frame, ref)
-            case "follow":
-                await self._follow(frame)
-            case "unfollow":
-                self._followed().unfollow(_generation(frame))
-            case "stop":
-                await generations.stop(user, _generation(frame))
-            case "pause":
-                await generations.pause(user, _generation(frame))
-            case "resume":
-                await generations.resume(user, _generation(frame))
-            case "ping":
+        match asked:
+            case commands.Send():
+                await self._send_message(asked)
+            case commands.Follow():
+                await self._follow(asked.generation, asked.after)
+            case commands.Unfollow():
+                self._followed().unfollow(asked.generation)
+            case commands.Stop():
+                await generations.stop(user, asked.generation)
+            case commands.Pause():
+                await generations.pause(user, asked.generation)
+            case commands.Resume():
+                await generations.resume(user, asked.generation)
+            case commands.Ping():
                 await self._write(frames.pong())
-            case "image":
-                raise InvalidRequest(_("This server does not take images."), status=422)
-            case _:
-                raise InvalidRequest(_("There is no such command."), {"field": "type"})
 
-    async def _send_message(self, frame: dict[str, Any], ref: Any) -> None:
-        send = parse_send(frame, message_chars=settings.CHAT_MESSAGE_CHARS)
+    async def _send_message(self, asked: commands.Send) -> None:
+        send = parse_send(asked.fields(), message_chars=settings.CHAT_MESSAGE_CHARS)
         self._check_room()
         started = await self._runtime.sending.send(self._author, send)
-        start = started.start
-        await self._write(
-            frames.encode(
-                {
-                    "type": "accepted",
-                    "ref": ref,
-                    "generation": start.generation,
-                    "conversation": start.conversation,
-                    "user_message": start.user_message,
-                    "message": start.message,
-                    "provider": start.provider,
-                    "model": start.model,
-                    "upstream": start.upstream,
-                }
-            )
-        )
+        await self._write(frames.accepted(asked.ref, started.start))
         following = await self._runtime.generations.follow_started(self._followed(), started, self._author.user)
         if following.empty:
-            await self._write(frames.end(start.generation, following.seq))
+            await self._write(frames.end(started.start.generation, following.seq))
 
-    async def _follow(self, frame: dict[str, Any]) -> None:
-        generation, after = _generation(frame), frame.get("after", 0)
-        if not isinstance(after, int) or isinstance(after, bool) or after < 0:
-            raise InvalidRequest(_("The cursor is a whole number, 0 or more."), {"field": "after"}, status=422)
+    async def _follow(self, generation: str, after: int) -> None:
         self._check_room()
         following = await self._runtime.generations.follow(self._followed(), self._author.user, generation, after)
         if following.empty:
@@ -192,14 +182,12 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         with suppress(ClientGone):
             while self._untold:
                 nudge = self._untold.popleft()
-                fields = {name: value for name, value in nudge.items() if name != "origin"}
-                await self._write(frames.encode({"type": "conversation", **fields}))
+                await self._write(frames.conversation_changed(nudge))
 
     # Writing
 
     async def _pump_forever(self, reader: Reader) -> None:
         code = TOO_SLOW
-        checked = asyncio.get_running_loop().time()
 
         async def write(deliveries: list[Delivery]) -> None:
             for delivery in deliveries:
@@ -209,6 +197,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         try:
             while True:
                 deliveries = await reader.read()
+                if self._signed_out:
+                    break
                 if deliveries:
                     await write(deliveries)
                     continue
@@ -216,12 +206,6 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
                     code = GOING_AWAY
                     break
                 await self._write(frames.ping())
-                now = asyncio.get_running_loop().time()
-                if now - checked > settings.CHAT_PING_SECONDS:
-                    checked = now
-                    if not await self._still_valid():
-                        code = handshake.SIGN_IN
-                        break
         except (ReaderDropped, ClientGone, OSError):  # the last is what `base_send` raises where the client has gone
             pass
         except Exception:
@@ -231,15 +215,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             if not self._dropped:
                 raise
         with suppress(ClientGone):
-            await self._close(code)
-
-    async def _still_valid(self) -> bool:
-        try:
-            return await self._runtime.identities.still_valid(self.identity)
-        except Exception as error:
-            # Nobody is signed out by a database that is away: the next ping asks again.
-            logger.warning("a sign-in cannot be looked up: %s", type(error).__name__)
-            return True
+            await self._close(handshake.SIGN_IN if self._signed_out else code)
 
     async def _deliver(self, reader: Reader, delivery: Delivery) -> None:
         seq = 0
@@ -267,6 +243,12 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._pump is not None:
             self._pump.cancel()
 
+    def _sign_out(self) -> None:
+        """What the socket was opened with is no sign-in any more: nothing more is said or taken."""
+        self._signed_out = True
+        if self._reader is not None:
+            self._reader.end()
+
     # Internal
 
     async def _close(self, code: int) -> None:
@@ -279,6 +261,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._reader is None:
             return
         reader, self._reader = self._reader, None
+        if self._watch is not None:
+            self._runtime.sign_outs.unwatch(self._watch)
         self._runtime.readers.close(reader)
         self._runtime.nudges.leave(self.identity.user, self._told)
         tasks = [task for task in (self._pump, self._telling) if task is not None]
@@ -286,10 +270,3 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _generation(frame: dict[str, Any]) -> str:
-    generation = frame.get("generation")
-    if not isinstance(generation, str):
-        raise InvalidRequest(_("Name the generation."), {"field": "generation"}, status=422)
-    return generation

@@ -12,6 +12,7 @@ from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from chat.services.identity import Identities, Identity
+from chat.services.origins import may_call, may_use_session
 
 SUBPROTOCOL = "chat.v1"
 BEARER_PREFIX = "bearer."
@@ -25,14 +26,23 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     return {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
 
 
-def origin_allowed(headers: Mapping[str, str]) -> bool:
-    """Browsers always send `Origin`: it must be the host that they talk to, or a trusted one."""
+def origin_allowed(headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> bool:
+    """Browsers always send `Origin`: it must be the host that they talk to, or one that is trusted with the session.
+    From an origin that may merely call, a token must come too: its cookie would be the browser's doing, not the page's
+    (cross-site WebSocket hijacking)."""
     origin = headers.get("origin")
-    if origin is None:
+    if origin is None or may_use_session(origin):
         return True
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
+    if may_call(origin) and _has_token(headers, subprotocols):
         return True
     return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+
+
+def _has_token(headers: Mapping[str, str], subprotocols: Iterable[str]) -> bool:
+    """Whether `identify` will look at nothing else."""
+    if headers.get("authorization", "").partition(" ")[0].lower() == "bearer":
+        return True
+    return any(subprotocol.startswith(BEARER_PREFIX) for subprotocol in subprotocols)
 
 
 def language_of(headers: Mapping[str, str]) -> str:
