@@ -32,7 +32,7 @@ serve: setup
 	@exec scripts/serve
 
 # pytest stays the last: its summary closes the run. With CHAT_TEST_DATABASE_URL=postgres://… every test's database is
-# on that server; without, PostgreSQL is for the tests of tests/test_on_postgresql.py, where it answers.
+# on that server; without, PostgreSQL is for those that tests/test_*on_postgresql.py name, where it answers.
 #
 # Hundreds of processes start in a run: what is compiled once, by whichever comes first, is not compiled again.
 test: export PYTHONDONTWRITEBYTECODE :=
@@ -62,4 +62,4 @@ setup-dev:
 	@scripts/setup requirements.txt requirements-dev.txt
 
 clean:
-	rm -rf .venv staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

@@ -14,6 +14,9 @@ from tests.node_client import PACKAGES
 
 GUIDE = ROOT / "docs/api.md"
 
+BRIEFLY = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For a JVM that lives some seconds: half of the compiler's time would go to compiling itself well."""
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -62,7 +65,8 @@ async def kotlin_command(program: str, directory: Path) -> list[str]:
     json = next(path for path in (Path("/", name), ROOT / "var/test-tools" / name) if path.exists())
     source, compiled = directory / "Guide.kt", directory / "guide.jar"
     source.write_text(program)
-    compiler = [java, "-cp", str(home / "lib/kotlin-compiler.jar"), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
+    jar = str(home / "lib/kotlin-compiler.jar")
+    compiler = [java, *BRIEFLY, "-cp", jar, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
     await run([*compiler, "-kotlin-home", str(home), "-cp", str(json), "-d", str(compiled), str(source)], {})
     classes = [str(compiled), str(home / "lib/kotlin-stdlib.jar"), str(json)]
-    return [java, "-cp", os.pathsep.join(classes), "GuideKt"]
+    return [java, *BRIEFLY, "-cp", os.pathsep.join(classes), "GuideKt"]

@@ -25,8 +25,10 @@ from tests.chat_server import ChatServer
 from tests.external_services import DATABASE_URL, POSTGRES_URL, usable
 from tests.server_database import ServerDatabase
 
-# It runs the others on PostgreSQL: nothing to do where they are on it already.
-collect_ignore = [] if usable(POSTGRES_URL) and not DATABASE_URL else ["test_on_postgresql.py"]
+# They run the others on PostgreSQL: nothing to do where these are on it already.
+collect_ignore = (
+    [] if usable(POSTGRES_URL) and not DATABASE_URL else ["test_on_postgresql.py", "test_servers_on_postgresql.py"]
+)
 
 PASSWORD = "correct-horse-battery"
 UPSTREAM_KEY = "key-of-the-tests"
@@ -64,6 +66,8 @@ class Server:
 LONG = (
     "tests/workers/test_chaos.py",
     "tests/test_on_postgresql.py",
+    "tests/test_servers_on_postgresql.py",
+    "tests/test_schema_fuzz.py",
     "tests/browser/test_chat.py",
     "tests/test_benchmarks.py",
     "tests/workers/",

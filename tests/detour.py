@@ -11,10 +11,14 @@ import pytest_asyncio
 
 
 class Detour:
-    """Holds each request back for `delay` seconds. `cut` ends every connection and refuses more, until `mend`."""
+    """Holds each request back for `delay` seconds. `cut` ends every connection and refuses more, until `mend`.
+
+    `carried`: bytes of answers since then.
+    """
 
     def __init__(self) -> None:
         self.delay = 0.0
+        self.carried = 0
         self._there = ("", 0)
         self._port = 0
         self._server: asyncio.Server | None = None
@@ -31,6 +35,7 @@ class Detour:
         return there._replace(netloc=f"{user}{at}127.0.0.1:{self._port}").geturl()
 
     async def mend(self) -> None:
+        self.carried = 0
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
@@ -66,6 +71,8 @@ class Detour:
         while piece := await source.read(1 << 16):
             if held_back:
                 await asyncio.sleep(self.delay)
+            else:
+                self.carried += len(piece)
             sink.write(piece)
             await sink.drain()
         sink.close()

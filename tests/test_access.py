@@ -291,3 +291,12 @@ async def test_a_socket_from_this_site_is_served(server: Server, cookie: dict[st
     await communicator.send_json_to({"type": "ping"})
     assert (await frame(communicator, "pong"))["type"] == "pong"
     await communicator.disconnect()
+
+
+@pytest.mark.parametrize("first", ["%0A", "%20", "+"])
+async def test_an_id_that_only_python_would_read_is_none(owned: Owned, first: str) -> None:
+    """It stands in a header of the answer."""
+    id = owned.ids["generations"]
+    assert id[0] == "0"
+    for path in (f"{first}{id[1:]}", f"{first}{id[1:]}/events"):
+        assert (await owned.client.get(f"/api/v1/generations/{path}")).status_code == 404

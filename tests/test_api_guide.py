@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 import tree_sitter_swift
@@ -31,10 +30,13 @@ PROVIDERS = """
 kind = "openai_chat"
 base_url = "{url}"
 api_key = "env:GUIDES_KEY"
-models = ["tokens-120-20"]
+models = ["echo"]
 """
+"""It repeats what it was told: a long question is answered slowly, all others at once."""
 
 CUTS = 3
+WORDS = "word " * 400
+"""Five seconds of an answer, of which the cuts need two."""
 
 WEBHOOK, OPENAI_IN_PYTHON = 1, 2
 OPENAI_IN_JS, AI_SDK = 1, 2
@@ -72,30 +74,21 @@ async def test_a_program_of_the_guide_gets_its_reply_whole_through_cuts(
     token = (await server.headers())["Authorization"].removeprefix("Bearer ")
     detour = Detour()
     url = await detour.start(server.url)
-    program = asyncio.create_task(
-        api_guide.run([*command, f"Hello from {language}"], {"CHAT_URL": url, "CHAT_TOKEN": token})
-    )
-    async with await server.client() as client:
-        for _ in range(CUTS):
-            while not (conversations := await _asked(client, f"Hello from {language}")):
-                assert not program.done(), program.result()
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.6)
-            await detour.cut()
-            await detour.mend()
-        printed = await program
-        assert len(conversations) == 1, "sent again after a cut, it starts nothing twice"
-        messages = (await client.get(f"/conversations/{conversations[0]}/messages")).json()["items"]
+    message = f"Hello from {language}: {WORDS}"
+    program = asyncio.create_task(api_guide.run([*command, message], {"CHAT_URL": url, "CHAT_TOKEN": token}))
+    for _ in range(CUTS):
+        while not detour.carried:
+            assert not program.done(), program.result()
+            await asyncio.sleep(0.05)
+        await detour.cut()
+        await detour.mend()
+    printed = await program
     await detour.cut()
-    answers = [message["text"] for message in messages if message["role"] == "assistant"]
-    assert printed == answers[0] + "\n"
-    assert len(answers) == 1
-    assert len(answers[0]) > 300
-
-
-async def _asked(client: httpx.AsyncClient, title: str) -> list[str]:
-    page = (await client.get("/conversations")).json()
-    return [item["id"] for item in page["items"] if item["title"] == title]
+    assert printed == message + "\n"
+    async with await server.client() as client:
+        page = (await client.get("/conversations")).json()
+        [conversation] = [item for item in page["items"] if item["title"].startswith(f"Hello from {language}")]
+    assert conversation["message_count"] == 2, "sent again after a cut, it starts nothing twice"
 
 
 @MODULE
@@ -108,11 +101,7 @@ async def test_a_client_of_others_as_the_guide_has_it_gets_a_whole_reply(
     command = await PROGRAMS[language](api_guide.blocks(language)[number], client_directory)
     token = (await server.headers())["Authorization"].removeprefix("Bearer ")
     printed = await api_guide.run(command, {"CHAT_URL": server.url, "CHAT_TOKEN": token})
-    async with await server.client() as client:
-        (newest, *_) = (await client.get("/conversations")).json()["items"]
-        messages = (await client.get(f"/conversations/{newest['id']}/messages")).json()["items"]
-    assert printed == messages[-1]["text"] + "\n"
-    assert len(printed) > 300
+    assert printed == "Hello\n"
 
 
 @pytest.fixture

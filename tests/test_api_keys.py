@@ -20,7 +20,7 @@ from chat.api.router import api
 from chat.dialects.openai_api import openai
 from chat.models import ApiKey, User
 from chat.services.key_sign_in import is_key
-from tests.conftest import PASSWORD, Server
+from tests.conftest import Server
 from tests.test_access import close_code, frame, socket
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -266,34 +266,19 @@ async def test_a_socket_of_a_key_that_only_reads_follows_and_commands_nothing(
     assert (await owner.get(f"/api/v1/generations/{generation}")).json()["status"] in ("queued", "streaming")
 
 
-# Sign-outs everywhere
-
-
-@pytest.mark.parametrize("keys_too", [False, True])
-async def test_a_sign_out_everywhere_ends_all_of_ones_own_and_nobody_elses(
-    server: Server, users: dict[str, User], owner: httpx.AsyncClient, bearer: Bearer, keys_too: bool
+@pytest.mark.parametrize("scope", ["read", "chat"])
+async def test_only_a_key_that_reads_hears_of_what_changes_elsewhere(
+    server: Server, owner: httpx.AsyncClient, scope: str
 ) -> None:
-    program = server.client(by(await made(owner)))
-    other, stranger = server.client(await bearer(users["owner"])), server.client(await bearer(users["stranger"]))
-    body = {"json": {"api_keys": True}} if keys_too else {}
-    assert (await owner.post("/api/v1/auth/sign-out-everywhere", **body)).status_code == 204
-    statuses = [(await client.get(ME)).status_code for client in (owner, other, program, stranger)]
-    assert statuses == [401, 401, 401 if keys_too else 200, 200]
-    assert (await server.client(await bearer(users["owner"])).get(ME)).status_code == 200, "one may sign in again"
-
-
-async def test_the_sign_out_page_has_a_button_for_it(server: Server, users: dict[str, User], bearer: Bearer) -> None:
-    app, browser = server.client(await bearer(users["owner"])), server.client()
-    stranger = server.client(await bearer(users["stranger"]))
-    await browser.get("/accounts/login/")
-
-    async def post(path: str, **fields: str) -> httpx.Response:
-        return await browser.post(path, data={**fields, "csrfmiddlewaretoken": browser.cookies["csrftoken"]})
-
-    assert (await post("/sign-out-everywhere/")).headers["location"].startswith("/accounts/login/"), "not signed in"
-    assert (await post("/accounts/login/", login="owner", password=PASSWORD)).status_code == 302
-    assert 'action="/sign-out-everywhere/"' in (await browser.get("/accounts/logout/")).text
-    assert (await browser.post("/sign-out-everywhere/")).status_code == 403, "without the form's token"
-    assert (await app.get(ME)).status_code == 200
-    assert (await post("/sign-out-everywhere/")).status_code == 302
-    assert [(await client.get(ME)).status_code for client in (app, browser, stranger)] == [401, 401, 200]
+    communicator = socket(by(await made(owner, scopes=[scope])))
+    await communicator.connect(timeout=10)
+    await communicator.send_json_to({"type": "ping"})
+    await frame(communicator, "pong")
+    made_elsewhere = await owner.post(CONVERSATIONS, json={"title": "a secret"})
+    assert made_elsewhere.status_code == 201
+    await runtime.current()._tasks.aclose()
+    if scope == "read":
+        assert (await frame(communicator, "conversation"))["id"] == made_elsewhere.json()["id"]
+    await communicator.send_json_to({"type": "ping"})
+    assert (await communicator.receive_json_from())["type"] == "pong"
+    await communicator.disconnect()

@@ -41,12 +41,13 @@ async def test_lists_and_objects_are_sent_again_only_when_they_have_changed(clie
         first = await client.get(path)
         assert first.status_code == 200
         assert first.headers["Cache-Control"] == "private, no-cache"
-        assert {"Authorization", "Cookie"} <= set(first.headers["Vary"].split(", "))
+        assert {"Authorization", "Cookie", "Accept-Encoding"} <= set(first.headers["Vary"].split(", "))
         tag = first.headers["ETag"]
         for known in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
             again = await client.get(path, headers={"If-None-Match": known})
             assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag), (path, known)
             assert again.headers["Cache-Control"] == "private, no-cache"
+            assert again.headers["Vary"] == first.headers["Vary"]
         assert (await client.get(path, headers={"If-None-Match": '"other"'})).json() == first.json()
     for path in (CONVERSATIONS, one):
         tag = (await client.get(path)).headers["ETag"]

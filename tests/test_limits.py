@@ -137,6 +137,23 @@ async def test_a_key_sent_fifty_times_at_once_is_one_send(owner: httpx.AsyncClie
     assert left(await say(owner)) == ("30", "28")
 
 
+async def test_a_key_sent_fifty_times_in_vain_costs_each_a_few_reads(
+    owner: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, reads = runtime.current().database, []
+    read = database.read
+
+    async def counted(function: Any, *arguments: Any, **named: Any) -> Any:
+        reads.append(function)
+        return await read(function, *arguments, **named)
+
+    monkeypatch.setattr(database, "read", counted)
+    nowhere = {"conversation": "00000000-0000-7000-8000-000000000000", "key": "k"}
+    answers = await asyncio.gather(*(say(owner, **nowhere) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {404}
+    assert len(reads) <= 5 * len(answers)
+
+
 async def test_repeated_keys_of_other_ways_to_a_reply_attach_too(owner: httpx.AsyncClient) -> None:
     said = (await owner.post(CHAT, json={"message": "hello"}, headers={"Accept": "application/json"})).json()
     question, answer = said["user_message"]["id"], said["message"]["id"]

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import httpx
 import jwt
 import pytest
+from allauth.account.models import EmailAddress
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
 from django.contrib.auth.hashers import MD5PasswordHasher
@@ -97,6 +98,20 @@ async def test_an_inactive_account_is_refused_and_its_tokens_end(app: httpx.Asyn
     assert_refused(await app.post(TOKEN, json={"username": "owner", "password": PASSWORD}), 401, "UNAUTHENTICATED")
 
 
+@pytest.mark.parametrize("name", ["owner", "owner@example.com"])
+async def test_where_addresses_must_be_confirmed_an_unconfirmed_one_buys_nothing(
+    app: httpx.AsyncClient, owner: User, settings: Settings, name: str
+) -> None:
+    settings.ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+    right, wrong = {"username": name, "password": PASSWORD}, {"username": name, "password": "wrong"}
+    address = await EmailAddress.objects.acreate(user=owner, email=owner.email, primary=True)
+    assert_refused(await app.post(TOKEN, json=wrong), 401, "UNAUTHENTICATED")
+    assert_refused(await app.post(TOKEN, json=right), 403, "FORBIDDEN")
+    address.verified = True
+    await address.asave()
+    assert await status_of(app, (await sign_in(app, name))["access"]) == 200
+
+
 async def test_a_user_name_that_is_somebodys_address_takes_nothing_over(app: httpx.AsyncClient, owner: User) -> None:
     await sync_to_async(User.objects.create_user)("owner@example.com", "thief@example.com", "the-thiefs-own")
     pair = await sign_in(app, "owner@example.com")
@@ -136,6 +151,7 @@ async def test_time_does_not_tell_whether_there_is_an_account(
         (b'{"username": "own\\u0000er", "password": "x"}', 422),
         (b'{"username": "owner", "password": 5}', 422),
         (b'{"username": "owner", "password": "' + b"x" * 5000 + b'"}', 413),
+        (b'{"username": "owner", "password": "x", "more": [' + b"{}," * 25_000 + b"{}]}", 413),  # is not even read
         (b"no json", 400),
         (b"[]", 422),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
@@ -13,23 +16,27 @@ from chat.api.bodies import described, json_object
 from chat.api.client_address import client_address
 from chat.api.generations import ERRORS
 from chat.api.schemas import MeBody
+from chat.api.texts import Text
 from chat.api.transfers import AccountExportBody, download
 from chat.errors import Forbidden, Unauthenticated
 from chat.services.identity import Identity
+from chat.services.tokens import PASSWORD_CHARS
 
 router = Router(tags=["accounts"], auth=authenticate_account)
 
 
 class LanguageBody(Schema):
-    """`language`: one that the server speaks, such as `en` or `zh-hans`; null for that of each request."""
+    """`language`: one that the server speaks, such as `en` or `zh-hans`; null, or empty, for that of each request."""
 
-    language: str | None = Field(..., max_length=10)
+    language: str | None = Field(
+        None, json_schema_extra={"enum": [*(code for code, _name in settings.LANGUAGES), "", None]}
+    )
 
 
 class FarewellBody(Schema):
     """The password; of an account that has none, in `confirm` its user name."""
 
-    password: str | None = None
+    password: Annotated[Text, Field(max_length=PASSWORD_CHARS)] | None = None
     confirm: str | None = None
 
 
@@ -42,7 +49,7 @@ async def me(request: HttpRequest) -> dict[str, object]:
 
 @router.patch("/me", response={200: MeBody, **ERRORS}, openapi_extra=described(LanguageBody))
 async def change(request: HttpRequest) -> dict[str, object]:
-    """Chooses the account's language, in which pages, mails and the words of errors are from now on."""
+    """Chooses the language in which this account is refused, and told of failures, on every transport from now on."""
     identity, body = identity_of(request), json_object(request)
     language = identity.language
     if "language" in body:
@@ -69,7 +76,7 @@ async def export(request: HttpRequest) -> HttpResponseBase:
     """All that the account has, as one JSON document: profile, API keys and webhooks without their secrets, and
     conversations with all messages and their feedback. `POST /conversations/import` takes its conversations."""
     pieces = runtime.current().exports.account(identity_of(request).user)
-    return download(request, pieces, "application/json", content_disposition_header(True, "chat-account.json"))
+    return download(pieces, "application/json", content_disposition_header(True, "chat-account.json"))
 
 
 def _me(request: HttpRequest, identity: Identity, language: str) -> dict[str, object]:

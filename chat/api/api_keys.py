@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
+from pydantic import BeforeValidator
 
 from chat import runtime
 from chat.api.authentication import identity_of
 from chat.api.generations import ERRORS
 from chat.api.idempotency import once
 from chat.api.replies import json_response
+from chat.api.texts import Words, told
 from chat.models.api_key import KEY_NAME_CHARS
 from chat.services.api_keys import ApiKeyRecord, NewApiKey
 from chat.services.conversations import PAGE, PAGE_MOST
@@ -21,13 +24,23 @@ from chat.services.scopes import Scope
 
 router = Router(tags=["accounts"])
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:")
+"""As ISO 8601 begins."""
+
+
+def _written(value: Any) -> Any:
+    """Seconds since 1970 are not taken for a moment, nor is a day."""
+    if not isinstance(value, str) or not MOMENT.match(value):
+        raise ValueError("no moment")
+    return value
+
 
 class ApiKeyBody(Schema):
     """Without `scopes`, the key has all; without `expires_at`, it is good until it is deleted."""
 
-    name: str = Field(max_length=KEY_NAME_CHARS)
-    scopes: list[Scope] | None = None
-    expires_at: datetime | None = None
+    name: Annotated[Words, Field(max_length=KEY_NAME_CHARS)]
+    scopes: Annotated[list[Scope], told(minItems=1)] | None = None
+    expires_at: Annotated[datetime, BeforeValidator(_written)] | None = None
 
 
 class ApiKeysBody(Schema):

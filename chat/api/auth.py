@@ -8,11 +8,13 @@ from ninja import Router
 
 from chat import runtime
 from chat.api.authentication import authenticate_account, identity_of
+from chat.api.bodies import described, json_object
 from chat.api.client_address import client_address
 from chat.api.generations import ERRORS
 from chat.api.schemas import CredentialsBody, RefreshBody, RevokeBody, SignOutEverywhereBody, TokensBody
-from chat.errors import Forbidden, Unauthenticated
+from chat.errors import Forbidden, InvalidRequest, Unauthenticated
 from chat.services.key_sign_in import is_key
+from chat.services.requests import check_text
 from chat.services.tokens import TokenPair
 
 router = Router(tags=["accounts"])
@@ -32,10 +34,13 @@ async def refresh(request: HttpRequest, body: RefreshBody) -> TokenPair:
     return await runtime.current().tokens.refresh(body.refresh)
 
 
-@router.post("/auth/revoke", auth=None, response={204: None, **ERRORS})
-async def revoke(request: HttpRequest, body: RevokeBody | None = None) -> HttpResponse:
+@router.post(
+    "/auth/revoke", auth=None, response={204: None, **ERRORS}, openapi_extra=described(RevokeBody, required=False)
+)
+async def revoke(request: HttpRequest) -> HttpResponse:
     """Ends the family of the refresh token, or of the Bearer token itself."""
-    given = (body.refresh if body is not None else None) or _bearer(request)
+    refresh = json_object(request, required=False).get("refresh")
+    given = (None if refresh is None else check_text(refresh, "refresh", None)) or _bearer(request)
     if not given:
         raise Unauthenticated(_("Send the refresh token, or the Bearer token, that shall end."))
     if is_key(given):
@@ -44,11 +49,18 @@ async def revoke(request: HttpRequest, body: RevokeBody | None = None) -> HttpRe
     return HttpResponse(status=204)
 
 
-@router.post("/auth/sign-out-everywhere", auth=authenticate_account, response={204: None, **ERRORS})
-async def sign_out_everywhere(request: HttpRequest, body: SignOutEverywhereBody | None = None) -> HttpResponse:
+@router.post(
+    "/auth/sign-out-everywhere",
+    auth=authenticate_account,
+    response={204: None, **ERRORS},
+    openapi_extra=described(SignOutEverywhereBody, required=False),
+)
+async def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """Ends every sign-in of the account, in browsers and in apps, this one too, and the streams that are open with
     them; with `api_keys`, deletes its API keys as well."""
-    api_keys = body is not None and body.api_keys
+    api_keys = json_object(request, required=False).get("api_keys", False)
+    if not isinstance(api_keys, bool):
+        raise InvalidRequest(_("This must be true or false."), {"field": "api_keys"}, status=422)
     await runtime.current().sign_ins.end_all(identity_of(request).user, api_keys=api_keys)
     return HttpResponse(status=204)
 

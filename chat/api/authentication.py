@@ -13,6 +13,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from chat import runtime
@@ -58,15 +59,21 @@ async def _identify(request: HttpRequest) -> Identity:
         identity = await identities.by_bearer(token.strip()) if scheme.lower() == "bearer" else None
         if identity is None:
             raise Unauthenticated(_("This token is not valid (any more). Please sign in again."))
-        of_user(identity.user)
-        return identity
+        return _known(request, identity)
     session_key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     identity = await identities.by_session(session_key) if session_key else None
     if identity is None:
         raise Unauthenticated(_("Please sign in."))
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
+    return _known(request, identity)
+
+
+def _known(request: HttpRequest, identity: Identity) -> Identity:
+    """From here on, the answer is in the language that the account has chosen; else in that of the request."""
     of_user(identity.user)
+    if identity.language:
+        translation.activate(identity.language)  # for this request's task alone
     return identity
 
 

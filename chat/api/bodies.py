@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Schema
+from pydantic import BaseModel
 
 from chat.errors import InvalidRequest, UnsupportedMedia
 
@@ -37,7 +37,7 @@ def decoded(body: bytes) -> Any:
         raise _unreadable(body) from None
 
 
-def described(body: type[Schema], *, required: bool = True) -> dict[str, Any]:
+def described(body: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """For the schema: the body of an operation that reads it by itself."""
     content = {"application/json": {"schema": body.model_json_schema(ref_template="#/components/schemas/{model}")}}
     return {"requestBody": {"required": required, "content": content}}

@@ -15,8 +15,8 @@ from django.utils.http import parse_etags
 
 from chat.services.identity import Identity
 
-VARIES = ("Authorization", "Cookie", "Accept-Language")
-"""What an answer depends on beside its address."""
+VARIES = ("Authorization", "Cookie", "Accept-Language", "Accept-Encoding")
+"""What an answer depends on beside its address; a 304 says the same as the answer that it stands for."""
 
 IN_THREAD_BYTES = 1024 * 1024
 """From here on, a millisecond or more, the digest is not made on the loop."""

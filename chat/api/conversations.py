@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -15,6 +15,7 @@ from chat.api.generations import ERRORS
 from chat.api.idempotency import once
 from chat.api.replies import json_response
 from chat.api.schemas import ConversationsBody, MessagesBody
+from chat.api.texts import Text, told
 from chat.errors import InvalidRequest
 from chat.models.conversation import SYSTEM_CHARS, TITLE_CHARS
 from chat.services.conversations import PAGE, PAGE_MOST
@@ -26,14 +27,17 @@ router = Router(tags=["conversations"])
 _TEXTS = {"title": TITLE_CHARS, "provider": 100, "model": 200, "system": SYSTEM_CHARS}
 _SWITCHES = ("pinned", "archived")
 
+Limit = Annotated[int, told(minimum=1, maximum=PAGE_MOST)]
+"""Of a list, for `checked_limit`, which says more than the framework does."""
+
 
 class ConversationFieldsBody(Schema):
     """What its owner may set. Null is as good as empty."""
 
-    title: str | None = Field(None, max_length=TITLE_CHARS)
-    provider: str | None = Field(None, max_length=100)
-    model: str | None = Field(None, max_length=200)
-    system: str | None = Field(None, max_length=SYSTEM_CHARS)
+    title: Annotated[Text, Field(max_length=TITLE_CHARS)] | None = None
+    provider: Annotated[Text, Field(max_length=100)] | None = None
+    model: Annotated[Text, Field(max_length=200)] | None = None
+    system: Annotated[Text, Field(max_length=SYSTEM_CHARS)] | None = None
     pinned: bool = False
     archived: bool = False
 
@@ -42,7 +46,7 @@ class ConversationFieldsBody(Schema):
 async def index(
     request: HttpRequest,
     cursor: str | None = None,
-    limit: int = PAGE,
+    limit: Limit = PAGE,
     pinned: bool | None = None,
     archived: bool | None = None,
 ) -> Page:
@@ -87,7 +91,7 @@ async def delete(request: HttpRequest, id: str) -> HttpResponse:
 
 
 @router.get("/{id}/messages", response={200: MessagesBody, **ERRORS})
-async def messages(request: HttpRequest, id: str, cursor: str | None = None, limit: int = PAGE) -> HttpResponse:
+async def messages(request: HttpRequest, id: str, cursor: str | None = None, limit: Limit = PAGE) -> HttpResponse:
     """All messages of its tree, oldest first: each names its parent and its siblings."""
     page = await runtime.current().conversations.messages(identity_of(request).user, id, cursor, checked_limit(limit))
     return json_response(200, page)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
@@ -17,7 +20,7 @@ from chat.engine.reader import Reader
 from chat.errors import InvalidRequest
 from chat.services.generations import Following
 from chat.services.records import GenerationRecord
-from chat.services.requests import check_key, check_text, parse_send
+from chat.services.requests import check_text, chosen_key, parse_send
 
 router = Router(tags=["generations"])
 
@@ -81,9 +84,10 @@ async def regenerate(request: HttpRequest, id: str) -> HttpResponseBase:
     """Another answer, a sibling of the first."""
     author, body = author_of(request), json_object(request, required=False)
     provider, model = (
-        check_text(body[name], name, None) if body.get(name) is not None else None for name in ("provider", "model")
+        check_text(body[name], name, None) if body.get(name) not in (None, "") else None
+        for name in ("provider", "model")
     )
-    key = check_key(body.get("key") or _header_key(request))
+    key = _key(request, body)
     started = await runtime.current().sending.regenerate(author, id, provider, model, key)
     return await answer(request, author, started)
 
@@ -103,9 +107,13 @@ async def edit(request: HttpRequest, id: str) -> HttpResponseBase:
 async def proceed(request: HttpRequest, id: str) -> HttpResponseBase:
     """The same answer goes on where it ended."""
     author, body = author_of(request), json_object(request, required=False)
-    key = check_key(body.get("key") or _header_key(request))
+    key = _key(request, body)
     started = await runtime.current().sending.proceed(author, id, key)
     return await answer(request, author, started)
+
+
+def _key(request: HttpRequest, body: Mapping[str, Any]) -> str | None:
+    return chosen_key(body.get("key"), _header_key(request))
 
 
 def _header_key(request: HttpRequest) -> str | None:

@@ -6,6 +6,7 @@ streams must hold neither a thread nor a database connection while they last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any, cast
@@ -20,18 +21,24 @@ from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
+from chat import runtime
 from chat.api import cors
 from chat.api.compression import compressed
 from chat.api.conditional import conditional
 from chat.api.rate_headers import rate_headers
 from chat.api.replies import json_response
 from chat.api.security_headers import security_headers
+from chat.api.write_timeout import fits, send_in_time
 from chat.dialects.openai_errors import plain_error
 from chat.sse.stream import HEADERS as OF_STREAMS
 from chat.sse.stream import EventStream, Headers, Receive, Send, serve
 
 OPENAI_PREFIX = "/v1/"
 """Where refusals have OpenAI's shape."""
+
+SIGN_IN_PREFIX = "/api/v1/auth/"
+SIGN_IN_BYTES = 64 * 1024
+"""Of a body there: passwords and tokens. Elsewhere the body is read once its sender is known, but here anybody's is."""
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -64,11 +71,12 @@ class ApiHandler(ASGIHandler):
         if (preflight := cors.preflight_headers(scope)) is not None:
             await self.send_response(_no_content(preflight), cast(Any, send))
             return
-        if _too_large(scope):
+        limit = _limit(scope)
+        if _is_too_large(scope, limit):
             await self._refuse_body(scope, send)
             return
         try:
-            body = await _read_body(receive)
+            body = await _read_body(receive, limit)
         except RequestAborted:
             return
         except RequestDataTooBig:
@@ -91,9 +99,14 @@ class ApiHandler(ASGIHandler):
                 await _send_head(response, headers, send)
             else:
                 await serve(response, headers, receive, send)
-        else:
-            response = await _finished(scope, request, response)
+            return
+        response = await _finished(scope, request, response)
+        if response.streaming and scope["method"] == "HEAD":
+            response = HttpResponse(status=response.status_code, headers=response.headers)
+        if fits(response):
             await self.send_response(response, cast(Any, send))
+        else:
+            await send_in_time(response, runtime.current().readers, receive, send)
 
     async def _refuse_body(self, scope: dict[str, Any], send: Send) -> None:
         request, refusal = self.create_request(scope, BytesIO())
@@ -173,17 +186,20 @@ def _refusal(request: HttpRequest, status: int, words: str, code: str) -> HttpRe
     return json_response(status, {"error": words, "code": code, "details": {}})
 
 
-def _too_large(scope: dict[str, Any]) -> bool:
-    limit = settings.CHAT_BODY_BYTES
-    if limit is None:
-        return False
+def _limit(scope: dict[str, Any]) -> float:
+    """Of this request's body, in bytes."""
+    limit: float = math.inf if settings.CHAT_BODY_BYTES is None else settings.CHAT_BODY_BYTES
+    return min(limit, SIGN_IN_BYTES) if scope["path"].startswith(SIGN_IN_PREFIX) else limit
+
+
+def _is_too_large(scope: dict[str, Any], limit: float) -> bool:
     for name, value in scope["headers"]:
         if name == b"content-length":
             return not value.isdigit() or int(value) > limit
     return False
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive, limit: float) -> bytes:
     """Raises RequestDataTooBig as soon as it is; RequestAborted when the client has left."""
     parts: list[bytes] = []
     size, more = 0, True
@@ -193,7 +209,7 @@ async def _read_body(receive: Receive) -> bytes:
             raise RequestAborted
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if settings.CHAT_BODY_BYTES is not None and size > settings.CHAT_BODY_BYTES:
+        if size > limit:
             raise RequestDataTooBig
         more = message.get("more_body", False)
     return b"".join(parts)

@@ -30,10 +30,11 @@ async def once(
     key = check_key(request.META.get("HTTP_IDEMPOTENCY_KEY") or None)
     if key is None:
         return await make()
+    language = translation.get_language()  # `make` runs in a task of its own
     made: list[HttpResponse] = []
 
     async def answer() -> Answer:
-        with translation.override(request.LANGUAGE_CODE):
+        with translation.override(language):
             response = await make()
         made.append(response)
         return Answer(response.status_code, _without(hidden, response.content))

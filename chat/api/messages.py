@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
@@ -12,6 +12,7 @@ from chat.api.authentication import identity_of
 from chat.api.bodies import described, json_object
 from chat.api.generations import ERRORS
 from chat.api.replies import json_response
+from chat.api.texts import Text
 from chat.models.feedback import COMMENT_CHARS
 from chat.services.records import MessageRecord
 
@@ -22,7 +23,7 @@ class FeedbackBody(Schema):
     """`value`: 1 for good, -1 for bad; 0 takes it back."""
 
     value: Literal[1, 0, -1]
-    comment: str | None = Field(None, max_length=COMMENT_CHARS)
+    comment: Annotated[Text, Field(max_length=COMMENT_CHARS)] | None = None
 
 
 @router.get("/{id}", response={200: MessageRecord, **ERRORS})

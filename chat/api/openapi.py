@@ -127,7 +127,7 @@ def _describe(method: str, operation: dict[str, Any], components: dict[str, Any]
         _parameters(operation, "Last-Event-ID", "after")
     if name in words.SENDS:
         _parameters(operation, "Prefer", "Idempotency-Key")
-    elif method == "post" and "201" in responses:
+    elif (method == "post" and "201" in responses) or name in words.DIALECT_SENDS:
         _parameters(operation, "Idempotency-Key")
     for media in operation.get("requestBody", {}).get("content", {}).values():
         if name in bodies.REQUESTS:
@@ -171,7 +171,7 @@ def _headers(name: str, status: str) -> Sequence[str]:
     if not status.startswith("2"):
         return words.REPLY_HEADERS if name in words.SENDS and status in ("500", "502", "504") else ()
     found: list[str] = list(words.RATE_HEADERS) if name in words.COUNTED else []
-    if name in words.SENDS:
+    if name in words.SENDS or name in words.DIALECT_SENDS:
         found += words.REPLY_HEADERS
         if status == "202":
             found += ["Location", "Preference-Applied"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,6 +95,7 @@ COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "SendBody": {"message": "What is tea?"},
     "RegenerateBody": {"model": "demo"},
     "AGUIMessageBody": {"id": "message-1", "role": "user", "content": "What is tea?"},
+    "UIRequestMessageBody": {"id": "message-1", "role": "user", "parts": [{"type": "text", "text": "What is tea?"}]},
     "UIMessageBody": {"id": "message-1", "role": "user", "parts": [{"type": "text", "text": "What is tea?"}]},
     "ProceedBody": {},
     "ConversationFieldsBody": {"title": "What is tea?", "pinned": True},
@@ -191,7 +193,7 @@ def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
     """By its type; in what the schema says beyond that, the tests find whether a name was taken for another's."""
     if "enum" in schema or "const" in schema:
         return value in schema.get("enum", [schema.get("const")])
-    if "pattern" in schema:
+    if "pattern" in schema and not (isinstance(value, str) and re.search(schema["pattern"], value)):
         return False
     match schema.get("type"):
         case "string":

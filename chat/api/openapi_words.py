@@ -71,7 +71,16 @@ STREAMS = ("generations_events",)
 SENDS = ("generations_chat", "generations_edit", "generations_regenerate", "generations_proceed")
 """Operations that start a reply: as a stream, as JSON, or without waiting for it."""
 
-COUNTED = (*SENDS, "auth_token")
+DIALECT_SENDS = (
+    "generate_generate",
+    "openai_chat_create",
+    "openai_responses_create",
+    "seed_chat_chat",
+    "ui_message_chat",
+)
+"""The same in the formats of other clients, which say for themselves how they want to be answered."""
+
+COUNTED = (*SENDS, *DIALECT_SENDS, "auth_token")
 """Operations that a limit counts."""
 
 ERRORS: dict[int, tuple[str, str, str]] = {
@@ -130,7 +139,8 @@ PARAMETERS: dict[str, Any] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "The client's own name for this request: sent again, it is done once and answered alike.",
+        "description": "The client's own name for this request: sent again, it is done once and answered alike. "
+        "An empty one is none.",
         "schema": {"type": "string", "maxLength": KEY_CHARS},
     },
     "Prefer": {
@@ -145,8 +155,8 @@ PARAMETERS: dict[str, Any] = {
         "name": "Last-Event-ID",
         "in": "header",
         "required": False,
-        "description": "The cursor: the last `seq` that the client has.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+        "description": "The cursor: the last `seq` that the client has; empty is none.",
+        "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"},
     },
     "after": {
         "name": "after",

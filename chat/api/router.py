@@ -32,6 +32,7 @@ from chat.api.authentication import authenticate, authenticate_account, authenti
 from chat.api.docs_page import DocsPage
 from chat.api.openapi import document
 from chat.api.replies import json_response
+from chat.api.wrong_fields import field_details
 from chat.dialects import ag_ui, generate, seed_chat, ui_message
 from chat.errors import RequestError
 from chat.websocket.asyncapi import document as socket_document
@@ -118,8 +119,7 @@ def refuse(request: HttpRequest, error: RequestError) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def refuse_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    fields = [".".join(str(part) for part in item.get("loc", ())[2:]) for item in error.errors]
-    return _error(422, "INVALID_REQUEST", _("The request has wrong or missing fields."), {"fields": fields})
+    return _error(422, "INVALID_REQUEST", _("The request has wrong or missing fields."), field_details(error))
 
 
 @api.exception_handler(HttpError)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from ninja import Field, Schema
+from pydantic import ConfigDict
 
-from chat.models.generation import KEY_CHARS
+from chat.api.texts import Key, Name, Text, Words, told
+from chat.models.conversation import SYSTEM_CHARS
 from chat.services.records import ConversationRecord, GenerationRecord, MessageRecord
+from chat.services.requests import MAX_TOKENS_MOST
+from chat.services.tokens import LOGIN_CHARS, PASSWORD_CHARS
 
 
 class ErrorBody(Schema):
@@ -17,34 +21,36 @@ class ErrorBody(Schema):
 
 
 class ParamsBody(Schema):
+    model_config = ConfigDict(extra="forbid")
+
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
-    system: str | None = None
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS_MOST)
+    system: Annotated[Text, Field(max_length=SYSTEM_CHARS)] | None = None
 
 
 class SendBody(Schema):
     """For the schema: the services check the fields themselves, the same for every transport."""
 
-    message: str
-    conversation: str | None = None
-    parent: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    images: list[str] | None = None
+    message: Words
+    conversation: Name | None = None
+    parent: Name | None = None
+    provider: Name | None = None
+    model: Name | None = None
+    images: list[str] | None = Field(None, max_length=0, description="This server does not take images yet.")
     params: ParamsBody | None = None
-    workflow: str | None = None
-    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
+    workflow: None = Field(None, description="This server has no workflows yet.")
+    key: Key | None = None
 
 
 class RegenerateBody(Schema):
-    provider: str | None = None
-    model: str | None = None
-    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
+    provider: Text | None = None
+    model: Text | None = None
+    key: Key | None = None
 
 
 class ProceedBody(Schema):
-    key: str | None = Field(None, min_length=1, max_length=KEY_CHARS)
+    key: Key | None = None
 
 
 class StartBody(Schema):
@@ -102,8 +108,8 @@ class ProvidersBody(Schema):
 
 
 class CredentialsBody(Schema):
-    username: str
-    password: str
+    username: Annotated[Text, told(maxLength=LOGIN_CHARS)]
+    password: Annotated[Text, told(maxLength=PASSWORD_CHARS)]
 
 
 class RefreshBody(Schema):
@@ -111,7 +117,7 @@ class RefreshBody(Schema):
 
 
 class RevokeBody(Schema):
-    refresh: str | None = None
+    refresh: Text | None = None
 
 
 class SignOutEverywhereBody(Schema):

@@ -9,9 +9,10 @@ from ninja import Field, Router, Schema
 
 from chat import runtime
 from chat.api.authentication import identity_of
-from chat.api.conversations import checked_limit
+from chat.api.conversations import Limit, checked_limit
 from chat.api.generations import ERRORS
 from chat.api.replies import json_response
+from chat.api.texts import Text
 from chat.services.conversations import PAGE
 from chat.services.search import HitRecord
 from chat.services.search_words import QUERY_CHARS
@@ -28,9 +29,9 @@ class HitsBody(Schema):
 @router.get("/search", response={200: HitsBody, **ERRORS})
 async def search(
     request: HttpRequest,
-    q: Annotated[str, Field(max_length=QUERY_CHARS)],
+    q: Annotated[Text, Field(max_length=QUERY_CHARS)],
     cursor: str | None = None,
-    limit: int = PAGE,
+    limit: Limit = PAGE,
 ) -> HttpResponse:
     """Messages and titles (`message` is null) that have all the words of `q`, newest first. Words in quotation marks
     are a phrase; the last word may be the beginning of one; Chinese and other scripts without spaces are found at any

@@ -12,9 +12,10 @@ from ninja import Router, Schema
 
 from chat import runtime
 from chat.api.authentication import identity_of
-from chat.api.bodies import decoded, json_body
+from chat.api.bodies import decoded, described, json_body
 from chat.api.generations import ERRORS
 from chat.api.idempotency import once
+from chat.api.imported_files import ImportBody
 from chat.api.replies import json_response
 from chat.services.exports import file_name
 from chat.services.imports import ImportRecord
@@ -72,44 +73,9 @@ class AccountExportBody(Schema):
 
 
 _MARKDOWN = {"responses": {200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}}}
-_IMPORT = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "anyOf": [
-                        {
-                            "type": "object",
-                            "title": "An export of this server",
-                            "description": "Of one conversation, or of an account.",
-                            "properties": {
-                                "format": {"enum": ["chat.export", "chat.account"]},
-                                "version": {"const": 1},
-                            },
-                            "required": ["format", "version"],
-                        },
-                        {
-                            "type": "array",
-                            "title": "ChatGPT's conversations.json",
-                            "items": {
-                                "type": "object",
-                                "properties": {
-                                    "title": {"type": ["string", "null"]},
-                                    "mapping": {"type": "object"},
-                                },
-                                "required": ["mapping"],
-                            },
-                        },
-                    ]
-                }
-            }
-        },
-    }
-}
 
 
-@router.post("/import", response={201: ImportRecord, **ERRORS}, openapi_extra=_IMPORT)
+@router.post("/import", response={201: ImportRecord, **ERRORS}, openapi_extra=described(ImportBody))
 async def take_in(request: HttpRequest) -> HttpResponse:
     """Imports the conversations of a file: an export of this server, of a conversation or of an account, or ChatGPT's
     `conversations.json`. All of it, or nothing where anything in it is wrong, which is named. `skipped`: messages that
@@ -133,14 +99,10 @@ async def export(request: HttpRequest, id: str, format: Literal["json", "markdow
         pieces, content_type, ending = exports.markdown(conversation), "text/markdown; charset=utf-8", "md"
     else:
         pieces, content_type, ending = exports.json(conversation), "application/json", "json"
-    return download(request, pieces, content_type, content_disposition_header(True, file_name(conversation, ending)))
+    return download(pieces, content_type, content_disposition_header(True, file_name(conversation, ending)))
 
 
-def download(
-    request: HttpRequest, pieces: AsyncIterator[bytes], content_type: str, disposition: str | None
-) -> HttpResponseBase:
-    """The pieces as they are read; to HEAD none."""
+def download(pieces: AsyncIterator[bytes], content_type: str, disposition: str | None) -> HttpResponseBase:
+    """The pieces as they are read."""
     headers = {"Content-Disposition": disposition or "attachment"}
-    if request.META.get("REQUEST_METHOD") == "HEAD":
-        return HttpResponse(content_type=content_type, headers=headers)
     return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)

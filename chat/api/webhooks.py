@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Query, Router, Schema
@@ -12,6 +13,7 @@ from chat.api.authentication import identity_of
 from chat.api.generations import ERRORS
 from chat.api.idempotency import once
 from chat.api.replies import json_response
+from chat.api.texts import Words, told
 from chat.models.webhook import URL_CHARS
 from chat.services import webhook_events
 from chat.services.conversations import PAGE, PAGE_MOST
@@ -31,8 +33,8 @@ class Event(StrEnum):
 class WebhookBody(Schema):
     """Without `events`, for all of them."""
 
-    url: str = Field(max_length=URL_CHARS)
-    events: list[Event] | None = None
+    url: Annotated[Words, Field(max_length=URL_CHARS)]
+    events: Annotated[list[Event], told(minItems=1)] | None = None
 
 
 class WebhooksBody(Schema):

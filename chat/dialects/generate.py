@@ -6,16 +6,19 @@ nothing else, and no ids. The answer streams whatever `stream` says.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
-from ninja import Field, Router, Schema
+from ninja import Router, Schema
 
 from chat import runtime
 from chat.api.authentication import author_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.generations import ERRORS
 from chat.api.streams import started_stream
+from chat.api.texts import Name, Words
 from chat.dialects.appended_reply import CUT, AppendedReply, Final
 from chat.errors import InvalidRequest
 from chat.events import ErrorData, MessageData, encode
@@ -31,10 +34,10 @@ END = encode_event(None, "message", encode(MessageData("", True)))
 class PromptBody(Schema):
     """`provider` and `model` are those of a send; `stream` is not looked at."""
 
-    prompt: str = Field(min_length=1)
-    stream: bool = True
-    provider: str | None = None
-    model: str | None = None
+    prompt: Words
+    stream: Any = True
+    provider: Name | None = None
+    model: Name | None = None
 
 
 class GenerateEncoder(AppendedReply):
@@ -57,8 +60,8 @@ class GenerateEncoder(AppendedReply):
 @router.post(
     "/generate",
     response=ERRORS,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": PromptBody.json_schema()}}},
+    openapi_extra=described(PromptBody)
+    | {
         "responses": {
             200: {
                 "description": "`event: message` with `{delta, isFinal}`, `event: error`, `event: ping`",

@@ -12,6 +12,7 @@ from ninja.errors import HttpError, ValidationError
 from chat.api.authentication import authenticate_chat
 from chat.api.replies import json_response
 from chat.api.router import Api
+from chat.api.wrong_fields import wrong_fields
 from chat.dialects import openai_chat, openai_errors, openai_models, openai_responses
 from chat.errors import RequestError
 
@@ -37,11 +38,9 @@ def refuse(request: HttpRequest, error: RequestError) -> HttpResponse:
 
 @openai.exception_handler(ValidationError)
 def refuse_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    fields = [".".join(str(part) for part in item.get("loc", ())[2:]) for item in error.errors]
     words = _("The request has wrong or missing fields.")
-    return json_response(
-        400, openai_errors.error_body(words, openai_errors.INVALID_REQUEST, fields[0] if fields else None)
-    )
+    field = next(iter(wrong_fields(error)), None)
+    return json_response(400, openai_errors.error_body(words, openai_errors.INVALID_REQUEST, field))
 
 
 @openai.exception_handler(HttpError)

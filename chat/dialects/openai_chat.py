@@ -5,25 +5,35 @@ The last message is sent; the history before it finds the conversation that it c
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Field, Router, Schema
+from pydantic import ConfigDict
 
 from chat import runtime
 from chat.api.authentication import author_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.replies import json_response
 from chat.api.streams import headers_of, started_stream
+from chat.api.texts import Text, told
 from chat.dialects import openai_errors
 from chat.dialects.openai_chunks import ChunkEncoder
 from chat.dialects.openai_completion import ChatCompletion, completion
 from chat.dialects.openai_errors import REFUSALS, OpenAIErrorBody
 from chat.dialects.openai_messages import Limits, parse_messages
-from chat.dialects.openai_parameters import check_parameters, flag, sampling, wants_usage
+from chat.dialects.openai_parameters import (
+    AS_IT_IS,
+    LEFT_OUT,
+    check_parameters,
+    flag,
+    sampling,
+    told_parameters,
+    wants_usage,
+)
 from chat.services.model_names import named
-from chat.services.requests import check_key, check_text
+from chat.services.requests import MAX_TOKENS_MOST, check_key, check_text
 from chat.services.sending import Author, Send, Started
 
 router = Router(tags=["OpenAI"])
@@ -33,37 +43,60 @@ FAILURES = dict.fromkeys((502, 504), OpenAIErrorBody)
 
 class ChatTextPart(Schema):
     type: Literal["text"]
-    text: str
+    text: Text
+
+
+class ChatRefusalPart(Schema):
+    type: Literal["refusal"]
+    refusal: Text
+
+
+Content = Text | list[ChatTextPart | ChatRefusalPart]
+NoTools = Annotated[list[Any], told(maxItems=0)] | None
 
 
 class ChatRequestMessage(Schema):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ChatTextPart] | None = None
+    role: Literal["system", "developer", "user"]
+    content: Content
+    tool_calls: NoTools = None
+    function_call: None = None
+
+
+class ChatRequestAnswer(Schema):
+    role: Literal["assistant"]
+    content: Content | None = None
+    refusal: Text | None = None
+    tool_calls: NoTools = None
+    function_call: None = None
 
 
 class ChatStreamOptions(Schema):
     include_usage: bool | None = None
 
 
+def _tell_others(schema: dict[str, Any]) -> None:
+    schema["properties"] |= told_parameters(LEFT_OUT, AS_IT_IS)
+
+
 class ChatCompletionRequest(Schema):
     """For the schema: the fields are checked one by one, with errors that name them."""
 
-    model: str = Field(description="A model's id, or `provider/model`.")
-    messages: list[ChatRequestMessage] = Field(min_length=1, description="The history; the last is the user's.")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_tell_others)
+
+    model: Text = Field(description="A model's id, or `provider/model`.")
+    messages: list[ChatRequestMessage | ChatRequestAnswer] = Field(
+        min_length=1, description="The history; the last is the user's."
+    )
     stream: bool | None = None
     stream_options: ChatStreamOptions | None = None
     store: bool | None = Field(None, description="`false`: in no list, and deleted some time after the reply.")
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS_MOST)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS_MOST)
 
 
-_SCHEMA: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ChatCompletionRequest.json_schema()}},
-    },
+_SCHEMA: dict[str, Any] = described(ChatCompletionRequest) | {
     "responses": {
         200: {
             "content": {

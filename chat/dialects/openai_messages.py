@@ -68,7 +68,7 @@ def _role(message: Any, where: str) -> Role:
     if not isinstance(message, Mapping):
         raise Refused(_("This must be an object."), where)
     role = message.get("role")
-    if message.get("tool_calls") or message.get("function_call"):
+    if message.get("tool_calls") not in (None, []) or message.get("function_call") is not None:
         raise Refused(_("This server does not take tool calls."), f"{where}.tool_calls", "unsupported_value")
     if role in ("tool", "function"):
         raise Refused(_("This server does not take tool calls."), f"{where}.role", "unsupported_value")
@@ -80,8 +80,12 @@ def _role(message: Any, where: str) -> Role:
 
 def _text(message: Mapping[str, Any], where: str) -> str:
     content = message.get("content")
+    if message["role"] == "assistant" and (refusal := message.get("refusal")) is not None:
+        refusal = check_text(refusal, f"{where}.refusal", None)
+    else:
+        refusal = ""
     if content is None and message["role"] == "assistant":
-        content = message.get("refusal") or ""
+        content = refusal
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

@@ -8,7 +8,8 @@ Source: the OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -17,6 +18,9 @@ from chat.dialects.openai_errors import Refused
 from chat.errors import InvalidRequest
 from chat.providers.base import Params
 from chat.services.requests import parse_params
+
+NAME_CHARS = 100
+"""Of an unknown parameter's name, in its refusal."""
 
 HEEDED = frozenset(
     {
@@ -63,11 +67,26 @@ def check_parameters(body: Mapping[str, Any]) -> None:
         if value is None or name in HEEDED or name in LEFT_OUT:
             continue
         if name not in AS_IT_IS:
-            raise Refused(_("There is no such parameter."), name[:100], "unknown_parameter")
-        if not any(value == good for good in AS_IT_IS[name]):
+            raise unknown(name)
+        if not is_one_of(value, AS_IT_IS[name]):
             raise Refused(
                 _("This server does not support this parameter. Please leave it out."), name, "unsupported_parameter"
             )
+
+
+def is_one_of(value: Any, good: Sequence[Any]) -> bool:
+    """As JSON tells values apart: to Python, `true` is 1."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in good)
+
+
+def told_parameters(left_out: Iterable[str], as_it_is: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """For the schema: what else may stand in a request."""
+    told: dict[str, Any] = {name: {"description": "Changes nothing here."} for name in sorted(left_out)}
+    return told | {name: {"enum": [*good, None]} for name, good in as_it_is.items()}
+
+
+def unknown(name: str) -> Refused:
+    return Refused(_("There is no such parameter."), name[:NAME_CHARS], "unknown_parameter")
 
 
 def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
@@ -76,7 +95,7 @@ def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise Refused(_("This must be true or false."), name)
+        raise Refused(_("This must be true or false."), name, "invalid_type")
     return value
 
 
@@ -92,12 +111,13 @@ def wants_usage(body: Mapping[str, Any]) -> bool:
 
 def sampling(body: Mapping[str, Any]) -> Params:
     """Raises InvalidRequest."""
-    most = next((name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None), "max_tokens")
+    params = parse_params({"temperature": body.get("temperature"), "top_p": body.get("top_p")})
+    bounds = [_max_tokens(body, name) for name in ("max_completion_tokens", "max_tokens")]
+    return replace(params, max_tokens=next((bound for bound in bounds if bound is not None), None))
+
+
+def _max_tokens(body: Mapping[str, Any], name: str) -> int | None:
     try:
-        return parse_params(
-            {"temperature": body.get("temperature"), "top_p": body.get("top_p"), "max_tokens": body.get(most)}
-        )
+        return parse_params({"max_tokens": body.get(name)}).max_tokens
     except InvalidRequest as error:
-        if error.details.get("field") == "params.max_tokens":
-            raise Refused(error.message, most) from None
-        raise
+        raise Refused(error.message, name) from None

@@ -9,26 +9,29 @@ be cancelled. One that failed is answered as a response whose `status` is `faile
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from ninja import Router, Schema
+from pydantic import WithJsonSchema
 
 from chat import runtime
 from chat.api.authentication import author_of, identity_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.replies import json_response
 from chat.api.streams import event_stream, headers_of, started_stream
+from chat.api.texts import told
 from chat.dialects import response_request
 from chat.dialects.openai_errors import REFUSALS, Refused
+from chat.dialects.response_body import ResponseRequestBody
 from chat.dialects.response_encoder import ResponseEncoder
 from chat.dialects.response_events import NOTHING
 from chat.dialects.response_object import Response, response_of
 from chat.engine.reader import Reader
 from chat.services.generations import Following
 from chat.services.requests import check_key
-from chat.services.responses import recorded, response_id
+from chat.services.responses import INSTRUCTIONS, SYSTEM, recorded, response_id
 from chat.services.sending import Send
 
 router = Router(tags=["responses"])
@@ -39,13 +42,11 @@ _EVENTS: dict[str, Any] = {
     "`response.incomplete` or `response.failed`.",
 }
 STREAMS: dict[str, Any] = {"responses": {200: {"content": {"text/event-stream": {"schema": _EVENTS}}}}}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": response_request.ResponseRequestBody.json_schema()}},
-    }
-}
+BODY: dict[str, Any] = described(ResponseRequestBody)
 CURSOR_DIGITS = 10
+
+Switch = Annotated[str, WithJsonSchema({"type": "string", "enum": ["true", "false", "1", "0"]})]
+Cursor = Annotated[str, told(pattern=f"^[0-9]{{1,{CURSOR_DIGITS}}}$")]
 
 
 class DeletedBody(Schema):
@@ -62,7 +63,8 @@ async def create(request: HttpRequest) -> HttpResponseBase:
     author, current = author_of(request), runtime.current()
     remembered = {
         "background": asked.background,
-        "instructions": asked.instructions,
+        INSTRUCTIONS: asked.instructions,
+        SYSTEM: asked.told,
         "metadata": asked.metadata,
         "previous_response_id": asked.previous_response_id,
     }
@@ -88,14 +90,15 @@ async def create(request: HttpRequest) -> HttpResponseBase:
 
 @router.get("/responses/{id}", response={200: Response, **REFUSALS}, openapi_extra=STREAMS)
 async def show(
-    request: HttpRequest, id: str, stream: str | None = None, starting_after: str | None = None
+    request: HttpRequest, id: str, stream: Switch | None = None, starting_after: Cursor | None = None
 ) -> HttpResponseBase:
     """The response as it is by now; with `stream=true`, its events, those behind `starting_after`."""
     current, user = runtime.current(), identity_of(request).user
+    streamed, after = _is_true(stream), _cursor(starting_after)
     known = await current.responses.get(user, id)
-    if not _is_true(stream):
+    if not streamed:
         return json_response(200, response_of(known.asked, known.generation))
-    encoder = ResponseEncoder(known.asked, known.model, _cursor(starting_after))
+    encoder = ResponseEncoder(known.asked, known.model, after)
 
     async def attach(reader: Reader) -> Following:
         return await current.generations.follow(reader, user, known.generation.id, 0)

@@ -1,7 +1,8 @@
 """A reply as the event stream of OpenAI's Responses API.
 
-The end is one of `response.completed`, `.incomplete` and `.failed`, then the end of the stream. A response that was
-stopped ends with `response.incomplete` and the status `cancelled`: the format has no event for that.
+The end is one of `response.completed`, `.incomplete` and `.failed`, then the end of the stream; or `error`, where the
+stream has to end before the response, which can be followed again from there. A response that was stopped ends with
+`response.incomplete` and the status `cancelled`: the format has no event for that.
 
 A stream is always made from the reply's first event; what is at or before the client's cursor is left out, or
 shortened. What a model thinks after it has begun to answer is in the finished response, and in no delta.
@@ -13,8 +14,10 @@ from enum import IntEnum
 from typing import Any
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from chat.dialects import openai_errors
+from chat.dialects.appended_reply import CUT
 from chat.dialects.response_events import (
     ANSWER,
     ANSWER_ADDED,
@@ -39,6 +42,7 @@ from chat.dialects.response_events import (
     OfResponse,
     ReasoningDelta,
     ReasoningDone,
+    StreamError,
     TextDelta,
     TextDone,
 )
@@ -119,7 +123,7 @@ class ResponseEncoder(Encoder):
         """`model`: who was asked."""
         self._asked = asked
         self._model = model
-        self._after = after
+        self._after = self._told = after
         self._stage = _Stage.NEW
         self._reasoning, self._answer = _Said(), _Said()
         self._message_id = message_id(asked.generation)
@@ -144,6 +148,9 @@ class ResponseEncoder(Encoder):
 
     def ping(self) -> bytes:
         return _PING
+
+    def cut(self) -> bytes:
+        return self._tell(StreamError(_(CUT), max(self._told, CREATED)))
 
     def refusal(self, error: RequestError) -> bytes:
         return _encode(openai_errors.refusal(error)[1])
@@ -173,7 +180,7 @@ class ResponseEncoder(Encoder):
         if not (news := self._behind_cursor(delta, before)):
             return written
         number = REASONING + self._reasoning.chars
-        return written + _block(ReasoningDelta(self._reasoning_id, 0, news, number))
+        return written + self._tell(ReasoningDelta(self._reasoning_id, 0, news, number))
 
     def _say(self, delta: str) -> bytes:
         if not delta:
@@ -184,7 +191,7 @@ class ResponseEncoder(Encoder):
         if not (news := self._behind_cursor(delta, before)):
             return written
         number = ANSWER + self._answer.chars
-        return written + _block(TextDelta(self._message_id, self._answer_index, news, number))
+        return written + self._tell(TextDelta(self._message_id, self._answer_index, news, number))
 
     def _finish(self, final: FinalData) -> bytes:
         status = status_of_finish(final.finish_reason)
@@ -285,12 +292,12 @@ class ResponseEncoder(Encoder):
 
     def _news(self, event: Event) -> bytes:
         """Nothing, where the client has it."""
-        return _block(event) if event.sequence_number > self._after else b""
+        return self._tell(event) if event.sequence_number > self._after else b""
+
+    def _tell(self, event: Event | StreamError) -> bytes:
+        self._told = event.sequence_number
+        return encode_event(None, event.type, _encode(event))
 
     def _behind_cursor(self, delta: str, before: int) -> str:
         """What of it the client has not got; `before`: the number up to which it begins."""
         return delta[self._after - before :] if self._after > before else delta
-
-
-def _block(event: Event) -> bytes:
-    return encode_event(None, event.type, _encode(event))

@@ -92,4 +92,14 @@ class TextDone(msgspec.Struct, gc=False):
     logprobs: tuple[()] = ()
 
 
+class StreamError(msgspec.Struct, gc=False):
+    """No event of the response: its stream has ended before it. `sequence_number`: that of the event before."""
+
+    message: str
+    sequence_number: int
+    type: str = "error"
+    code: str = "stream_cut"
+    param: None = None
+
+
 Event = OfResponse | OfItem | OfPart | ReasoningDelta | ReasoningDone | TextDelta | TextDone

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from chat.dialects.openai_completion import created
 from chat.events import FinishReason, Status
 from chat.services.records import ErrorRecord, GenerationRecord, UsageRecord
 from chat.services.responses import Asked, response_id
@@ -173,7 +174,7 @@ def response(
     output = _output(asked.generation, status, text, reasoning)
     return Response(
         id=response_id(asked.generation),
-        created_at=_created_at(asked.generation),
+        created_at=created(asked.generation),
         status=status,
         background=asked.background,
         completed_at=None if completed is None else int(datetime.fromisoformat(completed).timestamp()),
@@ -256,8 +257,3 @@ def _output(generation: str, status: ResponseStatus, text: str, reasoning: str) 
     if text:
         output.append(message_item(generation, last, text))
     return output
-
-
-def _created_at(generation: str) -> int:
-    """An id begins with the milliseconds of its making (RFC 9562, UUIDv7)."""
-    return (uuid.UUID(generation).int >> 80) // 1000

@@ -6,80 +6,47 @@ answer, is refused; what would not is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from ninja import Field, Schema
 
 from chat.dialects.openai_errors import Refused
+from chat.dialects.openai_parameters import flag, is_one_of, unknown
+from chat.dialects.response_body import (
+    AS_IT_IS,
+    LEFT_OUT,
+    METADATA_NAME_CHARS,
+    METADATA_PAIRS,
+    METADATA_VALUE_CHARS,
+    NOT_INCLUDED,
+    ResponseRequestBody,
+)
 from chat.errors import InvalidRequest
 from chat.models.conversation import SYSTEM_CHARS
 from chat.models.generation import KEY_CHARS
 from chat.providers.base import Params, Turn
 from chat.services.requests import check_text, parse_params
 
-NAME_CHARS = 100
-"""Of an unknown parameter's name, in its refusal."""
-
-METADATA_PAIRS, METADATA_NAME_CHARS, METADATA_VALUE_CHARS = 16, 64, 512
-"""As OpenAI bounds them."""
-
 _TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 """Where each kind of part has its text."""
 
-_LEFT_OUT = frozenset(
-    {
-        *("access_programs", "user", "safety_identifier", "service_tier", "stream_options", "background_options"),
-        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "context_management", "truncation"),
-        *("parallel_tool_calls", "max_tool_calls", "image"),
-    }
-)
-"""What changes nothing in the answer, where there are neither tools nor pictures. `null` is always good."""
-
-_UNSUPPORTED: Mapping[str, Callable[[Any], bool]] = {
-    "tools": bool,
-    "tool_choice": lambda value: value not in ("auto", "none"),
-    "conversation": lambda value: True,
-    "prompt": lambda value: True,
-    "moderation": lambda value: True,
-    "top_logprobs": bool,
-    "include": lambda value: isinstance(value, list) and "message.output_text.logprobs" in value,
-}
-"""By the name of a parameter, whether this value of it asks for what there is not."""
-
-
-class ResponseRequestBody(Schema):
-    """For the schema: the fields are checked one by one, with errors that name them."""
-
-    model: str = Field(description="A model's id, or `provider/model`.")
-    input: str | list[dict[str, Any]] = Field(description="A text, or messages; the last is the user's.")
-    instructions: str | None = Field(None, description="The system prompt of this response alone.")
-    previous_response_id: str | None = Field(None, description="The response that this one continues.")
-    stream: bool | None = None
-    background: bool | None = Field(None, description="Answered at once; it can be polled, followed and cancelled.")
-    store: bool | None = Field(None, description="`false`: in no list, and deleted some time after the reply.")
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    max_output_tokens: int | None = Field(None, ge=1)
-    metadata: dict[str, str] | None = Field(None, description="16 texts at most, which the response repeats.")
-
-
-_HEEDED = frozenset({*ResponseRequestBody.model_fields, "text", "reasoning"})
+_HEEDED = frozenset(ResponseRequestBody.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseRequest:
-    """`message`: what is to be answered; `history`: what was said before; `system`: the instructions, and what the
-    input has of their kind."""
+    """`message`: what is to be answered; `history`: what was said before; `told`: what the input has of the system or
+    the developer; `system`: the instructions, and that."""
 
     model: str
     message: str
     history: tuple[Turn, ...]
     system: str | None
     instructions: str | None
+    told: str
     previous_response_id: str | None
     stream: bool
     background: bool
@@ -96,7 +63,7 @@ def parse(body: Mapping[str, Any]) -> ResponseRequest:
     _check_option(body, "reasoning", "effort", None)
     instructions = _optional_text(body, "instructions", SYSTEM_CHARS)
     said, told = _input(body.get("input"))
-    system = "\n\n".join([*([instructions] if instructions else []), *told])
+    system = "\n\n".join(part for part in (instructions, told) if part)
     previous = _optional_text(body, "previous_response_id", KEY_CHARS)
     if previous is not None:
         said = [_joined(said)]
@@ -106,10 +73,11 @@ def parse(body: Mapping[str, Any]) -> ResponseRequest:
         history=tuple(said[:-1]),
         system=check_text(system, "instructions", SYSTEM_CHARS) or None,
         instructions=instructions,
+        told=told,
         previous_response_id=previous,
-        stream=_flag(body, "stream", False),
-        background=_flag(body, "background", False),
-        store=_flag(body, "store", True),
+        stream=flag(body, "stream", default=False),
+        background=flag(body, "background", default=False),
+        store=flag(body, "store", default=True),
         params=_params(body),
         metadata=_metadata(body.get("metadata")),
     )
@@ -124,7 +92,7 @@ def _model(value: Any) -> str:
     return check_text(value, "model", KEY_CHARS)
 
 
-def _input(value: Any) -> tuple[list[Turn], list[str]]:
+def _input(value: Any) -> tuple[list[Turn], str]:
     """The turns, the last of which is the user's; and what was said as the system or the developer."""
     if value is None:
         raise _missing("input")
@@ -149,7 +117,7 @@ def _input(value: Any) -> tuple[list[Turn], list[str]]:
         raise Refused(_("Please write a message."), "input", "invalid_value")
     if said[-1].role != "user":
         raise Refused(_("The last message must be the user's."), "input", "invalid_value")
-    return said, told
+    return said, "\n\n".join(told)
 
 
 def _joined(said: Sequence[Turn]) -> Turn:
@@ -163,10 +131,10 @@ def _item(item: Any, where: str) -> tuple[str, str]:
     """Role and text; of what a model has thought, neither: it is not handed back."""
     if not isinstance(item, dict):
         raise Refused(_("This must be an object."), where, "invalid_type")
-    kind = item.get("type") or "message"
+    kind = item.get("type")
     if kind == "reasoning":
         return "", ""
-    if kind != "message":
+    if kind not in (None, "message"):
         raise _unsupported(where)
     role = item.get("role")
     if role not in ("user", "assistant", "system", "developer"):
@@ -198,11 +166,14 @@ def _part_texts(parts: Sequence[Any], where: str) -> list[str]:
 
 def _check_names(body: Mapping[str, Any]) -> None:
     for name, value in body.items():
-        if value is None or name in _HEEDED or name in _LEFT_OUT:
+        if value is None or name in _HEEDED or name in LEFT_OUT:
             continue
-        if name not in _UNSUPPORTED:
-            raise Refused(_("There is no such parameter."), name[:NAME_CHARS], "unknown_parameter")
-        if _UNSUPPORTED[name](value):
+        if name == "include":
+            if not isinstance(value, list) or NOT_INCLUDED in value:
+                raise _unsupported(name)
+        elif name not in AS_IT_IS:
+            raise unknown(name)
+        elif not is_one_of(value, AS_IT_IS[name]):
             raise _unsupported(name)
 
 
@@ -236,15 +207,6 @@ def _metadata(value: Any) -> dict[str, str]:
         check_text(name, "metadata", METADATA_NAME_CHARS): check_text(text, "metadata", METADATA_VALUE_CHARS)
         for name, text in value.items()
     }
-
-
-def _flag(body: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = body.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise Refused(_("This must be true or false."), name, "invalid_type")
-    return value
 
 
 def _optional_text(body: Mapping[str, Any], name: str, limit: int) -> str | None:

@@ -10,7 +10,7 @@ like any other. Whoever deletes it begins anew with the next message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -19,14 +19,15 @@ from ninja import Field, Router, Schema
 
 from chat import runtime
 from chat.api.authentication import author_of
-from chat.api.bodies import json_object
+from chat.api.bodies import described, json_object
 from chat.api.generations import ERRORS
 from chat.api.streams import started_stream
+from chat.api.texts import Name, Words
 from chat.dialects.appended_reply import CUT, AppendedReply, Final, block
 from chat.errors import InvalidRequest
 from chat.events import ErrorData, StartData
 from chat.services.client_threads import Thread
-from chat.services.requests import check_text, parse_send
+from chat.services.requests import check_text, parse_send, whole_number
 from chat.wire.sse import encode_event
 
 router = Router(tags=["dialects"])
@@ -45,10 +46,10 @@ class SeedChatBody(Schema):
     """`uid`: the account's own `id`, or the number that staff have given it, which may be written as a text.
     `provider` and `model` are those of a send."""
 
-    uid: str | int
-    message: str = Field(min_length=1)
-    provider: str | None = None
-    model: str | None = None
+    uid: Annotated[Words, Field(max_length=UID_CHARS)] | int
+    message: Words
+    provider: Name | None = None
+    model: Name | None = None
 
 
 class SeedChatEncoder(AppendedReply):
@@ -79,8 +80,8 @@ class SeedChatEncoder(AppendedReply):
     "/chat",
     response=ERRORS,
     url_name="seed-chat",
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": SeedChatBody.json_schema()}}},
+    openapi_extra=described(SeedChatBody)
+    | {
         "responses": {
             200: {
                 "description": '`data: {"uid", "message", "index"}` for each piece, then `data: {"is_end": true}`',
@@ -112,8 +113,8 @@ def _uid(value: Any) -> str | int:
     """As the client wrote it."""
     if value is None or (isinstance(value, str) and not value.strip()):
         raise InvalidRequest(NO_UID, {"field": "uid"}, status=422)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if (number := whole_number(value)) is not None:
+        return number
     if isinstance(value, str):
         return check_text(value, "uid", UID_CHARS)
     raise InvalidRequest(_("This must be a number or a text."), {"field": "uid"}, status=422)

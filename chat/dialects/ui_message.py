@@ -7,10 +7,11 @@ user's conversations. The SDK's `stop()` only leaves: the reply goes on, and can
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Field, Router, Schema
+from pydantic import WithJsonSchema
 
 from chat import runtime
 from chat.api.authentication import author_of, identity_of
@@ -18,6 +19,7 @@ from chat.api.bodies import described, json_object
 from chat.api.generations import ERRORS
 from chat.api.schemas import ParamsBody
 from chat.api.streams import event_stream, started_stream
+from chat.api.texts import Key, Name, Text
 from chat.dialects.ui_message_encoder import UIMessageEncoder
 from chat.dialects.ui_message_request import FORMAT, parse_chat
 from chat.engine.reader import Reader
@@ -37,8 +39,33 @@ STREAM: dict[str, Any] = {
 }
 
 
+class UITextPart(Schema):
+    type: Literal["text"]
+    text: Text
+
+
+class UIOtherPart(Schema):
+    """Is left out."""
+
+    type: Annotated[str, WithJsonSchema({"type": "string", "not": {"enum": ["text", "file"]}})]
+
+
+class UIRequestMessageBody(Schema):
+    """A UIMessage as it is sent: of `parts`, the texts are read."""
+
+    id: str | None = None
+    role: Literal["user", "system"]
+    parts: list[UITextPart | UIOtherPart]
+
+
+class UIRequestAnswerBody(Schema):
+    id: str | None = None
+    role: Literal["assistant"]
+    parts: Any = None
+
+
 class UIMessageBody(Schema):
-    """A UIMessage. Of `parts`, the texts are read: `{"type": "text", "text": …}`."""
+    """A UIMessage."""
 
     id: str
     role: Literal["user", "assistant", "system"]
@@ -47,16 +74,17 @@ class UIMessageBody(Schema):
 
 
 class UIChatBody(Schema):
-    """`messages`: the history, or the last of it, which is the user's; `messageId`: which of them is changed, or
-    answered again. The others are those of a send."""
+    """`messages`: the history, with which a new chat begins, or the last of it, which is the user's; `messageId`: which
+    of them is changed, or answered again. The others are those of a send."""
 
-    id: str = Field(min_length=1, max_length=THREAD_CHARS)
-    messages: list[UIMessageBody] = Field(min_length=1)
+    id: Annotated[Text, Field(min_length=1, max_length=THREAD_CHARS)]
+    messages: list[UIRequestMessageBody | UIRequestAnswerBody] = Field(min_length=1)
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     messageId: str | None = None
-    provider: str | None = None
-    model: str | None = None
+    provider: Name | None = None
+    model: Name | None = None
     params: ParamsBody | None = None
+    key: Key | None = None
 
 
 class UIMessagesBody(Schema):
@@ -75,7 +103,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     author = author_of(request)
     asked = parse_chat(json_object(request), request.META.get("HTTP_IDEMPOTENCY_KEY") or None)
     thread = Thread(author.user, FORMAT, asked.chat)
-    started = await runtime.current().client_threads.take_turn(author, thread, asked.turn, asked.send)
+    started = await runtime.current().client_threads.take_turn(author, thread, asked.turn, asked.send, asked.told)
     stream = started_stream(request, started, UIMessageEncoder(started.start))
     stream.own_headers += [(name.encode(), value.encode()) for name, value in HEADERS.items()]
     return stream

@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from chat.errors import InvalidRequest
-from chat.services.client_threads import check_name
+from chat.dialects.client_messages import Message, invalid, messages_of, text_in, text_of, told_before, turn_of, under
+from chat.services.client_threads import Told, check_name
 from chat.services.client_turns import Intent, Turn
 from chat.services.requests import parse_send
 from chat.services.sending import Send
@@ -24,77 +24,66 @@ OF_A_SEND = ("provider", "model", "params", "images", "workflow", "key")
 
 @dataclass(frozen=True, slots=True)
 class UIChat:
-    """`chat`: the name that the client gave it."""
+    """`chat`: the name that the client gave it; `told`: what was said in it before."""
 
     chat: str
     turn: Turn
     send: Send
+    told: Told
 
 
 def parse_chat(body: Mapping[str, Any], header_key: str | None) -> UIChat:
     """Raises InvalidRequest, TooLarge. A client may leave out all of its history but the last message."""
     name = body.get("id")
     if not isinstance(name, str) or not name:
-        raise _invalid(_("This must be a text."), "id")
+        raise invalid(_("This must be a text."), "id")
     check_name(name)
     messages = _messages(body)
     text = _text(messages[-1])
     turn = _turn(body, messages, text)
     fields = {field: body[field] for field in OF_A_SEND if field in body}
-    fields["params"] = _params(body.get("params"), messages)
+    systems = (_text(message) for message in messages if message.get("role") == "system")
+    fields["params"] = under(body.get("params"), systems)
     key = header_key or (_key(name, turn, messages[-1]) if turn.intent is Intent.NEW else None)
     send = parse_send(fields | {"message": text}, message_chars=settings.CHAT_MESSAGE_CHARS, header_key=key)
-    return UIChat(name, turn, send)
+    return UIChat(name, turn, send, told_before(messages, _says))
 
 
-def _messages(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    messages = body.get("messages")
-    if messages is None and body.get("message") is not None:  # what the SDK's guide has a client send that saves bytes
-        messages = [body["message"]]
-    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-        raise _invalid(_("This must be a list of messages."), "messages")
-    if messages[-1].get("role") != "user":
-        raise _invalid(_("The last message must be the user's."), "messages")
-    return messages
+def _messages(body: Mapping[str, Any]) -> Sequence[Message]:
+    if body.get("messages") is None and body.get("message") is not None:
+        return messages_of([body["message"]])  # what the SDK's guide has a client send that saves bytes
+    return messages_of(body.get("messages"))
 
 
-def _text(message: Mapping[str, Any]) -> str:
+def _text(message: Message) -> str:
     parts = message.get("parts")
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise _invalid(_("This must be a list of parts."), "messages.parts")
+        raise invalid(_("This must be a list of parts."), "messages.parts")
     if any(part.get("type") == "file" for part in parts):
-        raise _invalid(_("This server does not take files. Send text alone."), "messages.parts")
-    texts = [part.get("text") for part in parts if part.get("type") == "text"]
-    if not all(isinstance(text, str) for text in texts):
-        raise _invalid(_("This must be a text."), "messages.parts.text")
-    return "\n\n".join(str(text) for text in texts)
+        raise invalid(_("This server does not take files. Send text alone."), "messages.parts")
+    return text_of(parts, "messages.parts")
 
 
-def _turn(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], text: str) -> Turn:
+def _says(message: Message) -> str:
+    parts = message.get("parts")
+    return text_in(parts) if isinstance(parts, list) else ""
+
+
+def _turn(body: Mapping[str, Any], messages: Sequence[Message], text: str) -> Turn:
     trigger, named, own = body.get("trigger", "submit-message"), body.get("messageId"), messages[-1].get("id")
-    ids = tuple(id for id in (named, own) if isinstance(id, str))
     is_changed = own is not None and own == named
     intents = {
         "regenerate-message": Intent.AGAIN,
         "submit-message": Intent.CHANGED if is_changed else Intent.NEW,
     }
+    if not isinstance(named, str | None):
+        raise invalid(_("This must be a text."), "messageId")
     if not isinstance(trigger, str) or trigger not in intents:
-        raise _invalid(_("This is none of the triggers: submit-message, regenerate-message."), "trigger")
-    before = messages[:-1]
-    answer = before[-1] if before and before[-1].get("role") == "assistant" else {}
-    after = answer.get("id") if isinstance(answer.get("id"), str) else None
-    return Turn(intents[trigger], text, ids, after, is_first=not before)
+        raise invalid(_("This is none of the triggers: submit-message, regenerate-message."), "trigger")
+    return turn_of(intents[trigger], messages, text, (named, own))
 
 
-def _params(params: Any, messages: Sequence[Mapping[str, Any]]) -> Any:
-    """With the client's system message, unless they have one themselves."""
-    if params is not None and (not isinstance(params, Mapping) or params.get("system") is not None):
-        return params
-    system = next((_text(message) for message in messages if message.get("role") == "system"), None)
-    return params if system is None else {**(params or {}), "system": system}
-
-
-def _key(name: str, turn: Turn, message: Mapping[str, Any]) -> str | None:
+def _key(name: str, turn: Turn, message: Message) -> str | None:
     """Of a new message: its own id, so that the same request sent twice is one. With its text and its place, since no
     client is bound to use an id once; and never of one that is changed or answered again, which keeps its id."""
     if not isinstance(message.get("id"), str) or not message["id"]:
@@ -103,7 +92,3 @@ def _key(name: str, turn: Turn, message: Mapping[str, Any]) -> str | None:
     # Lone surrogates are refused with the text itself.
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
     return f"{FORMAT}:{digest.hexdigest()}"
-
-
-def _invalid(words: str, name: str) -> InvalidRequest:
-    return InvalidRequest(words, {"field": name}, status=422)

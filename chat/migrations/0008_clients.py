@@ -5,6 +5,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from chat.migrations._dependent import CreateDependentModel
+
 
 class Migration(migrations.Migration):
 
@@ -13,7 +15,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        CreateDependentModel(
             name='Feedback',
             fields=[
                 ('message', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='feedback', serialize=False, to='chat.message', verbose_name='message')),
@@ -36,7 +38,7 @@ class Migration(migrations.Migration):
             name='number',
             field=models.PositiveBigIntegerField(blank=True, null=True, unique=True, verbose_name='number'),
         ),
-        migrations.CreateModel(
+        CreateDependentModel(
             name='ApiKey',
             fields=[
                 ('id', models.UUIDField(default=chat.models.identifier.new_id, editable=False, primary_key=True, serialize=False)),
@@ -54,7 +56,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'API keys',
             },
         ),
-        migrations.CreateModel(
+        CreateDependentModel(
             name='Webhook',
             fields=[
                 ('id', models.UUIDField(default=chat.models.identifier.new_id, editable=False, primary_key=True, serialize=False)),
@@ -69,7 +71,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'webhooks',
             },
         ),
-        migrations.CreateModel(
+        CreateDependentModel(
             name='ClientThread',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -84,7 +86,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('user', 'format', 'name'), name='client_thread_once')],
             },
         ),
-        migrations.CreateModel(
+        CreateDependentModel(
             name='IdempotentAnswer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -101,7 +103,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('user', 'key'), name='idempotent_answer_once')],
             },
         ),
-        migrations.CreateModel(
+        CreateDependentModel(
             name='WebhookDelivery',
             fields=[
                 ('id', models.UUIDField(default=chat.models.identifier.new_id, editable=False, primary_key=True, serialize=False)),

@@ -9,6 +9,8 @@ the entries anew must make its trigger anew too.
 import django.db.models.deletion
 from django.db import migrations, models
 
+from chat.migrations._dependent import CreateDependentModel
+
 SQLITE = (
     "CREATE VIRTUAL TABLE chat_search_words USING fts5(owner, words, tokenize = 'ascii', columnsize = 0)",
     """
@@ -76,7 +78,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        CreateDependentModel(
             name='SearchEntry',
             fields=[
                 ('place', models.BigIntegerField(primary_key=True, serialize=False)),

@@ -87,7 +87,7 @@ def accept_send(
     if conversation is None:
         told = [*history, Turn("user", text)]
         conversation = _create_conversation(user, told, answerer, now, stored=stored)
-        parent = _tell(conversation, history, now)
+        parent = tell(conversation, history, now)
     else:
         _touch_conversation(user, conversation, answerer, now, messages=2)
     question = new_id()
@@ -159,7 +159,7 @@ def _create_conversation(
         DEFAULT_DB_ALIAS,
         id=conversation,
         user_id=user,
-        title=title_of(next(turn.text for turn in told if turn.role == "user")),
+        title=title_of(opening_of(told)),
         provider=answerer.provider,
         model=answerer.model,
         system=answerer.system,
@@ -171,8 +171,8 @@ def _create_conversation(
     return conversation
 
 
-def _tell(conversation: uuid.UUID, history: Sequence[Turn], now: datetime) -> uuid.UUID | None:
-    """Its first messages, one below the other; gives the last one's id."""
+def tell(conversation: uuid.UUID, history: Sequence[Turn], now: datetime) -> uuid.UUID | None:
+    """The first messages of a conversation, one below the other; gives the last one's id."""
     parent = None
     for turn in history:
         message = new_id()
@@ -293,6 +293,11 @@ def _asked_of(generation: Generation) -> tuple[str, str, str]:
             details = note["details"]
             return details["asked"], details["asked_model"], details["asked_upstream"]
     return generation.provider, generation.model, generation.upstream
+
+
+def opening_of(told: Sequence[Turn]) -> str:
+    """What the user said first."""
+    return next(turn.text for turn in told if turn.role == "user")
 
 
 def title_of(text: str) -> str:

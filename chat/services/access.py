@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from django.utils.translation import gettext as _
@@ -9,16 +10,17 @@ from django.utils.translation import gettext as _
 from chat.errors import NotFound
 from chat.models import Conversation, Generation, Message
 
+_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+
 
 def parse_id(value: str | uuid.UUID) -> uuid.UUID:
     """Raises NotFound for what is no id: nothing has it."""
     if isinstance(value, uuid.UUID):
         return value
-    try:
-        value.encode("ascii")  # digits of other scripts are numbers to Python, but no id of ours
-        return uuid.UUID(value)
-    except (ValueError, AttributeError, TypeError):
-        raise NotFound(_("There is nothing with this id.")) from None
+    # Stricter than Python's own reading, to which a line break or a digit of another script is a part of a number.
+    if not isinstance(value, str) or _ID.fullmatch(value) is None:
+        raise NotFound(_("There is nothing with this id."))
+    return uuid.UUID(value)
 
 
 def conversation(user: uuid.UUID, conversation_id: str | uuid.UUID, *, locked: bool = False) -> Conversation:
@@ -30,9 +32,11 @@ def conversation(user: uuid.UUID, conversation_id: str | uuid.UUID, *, locked: b
         raise NotFound(_("This conversation does not exist.")) from None
 
 
-def message(user: uuid.UUID, message_id: str | uuid.UUID) -> Message:
+def message(user: uuid.UUID, message_id: str | uuid.UUID, *, locked: bool = False) -> Message:
+    """With its conversation. `locked`: the message alone, as above; it still may be referred to."""
+    rows = Message.objects.select_for_update(of=("self",), no_key=True) if locked else Message.objects
     try:
-        return Message.objects.select_related("conversation").get(id=parse_id(message_id), conversation__user_id=user)
+        return rows.select_related("conversation").get(id=parse_id(message_id), conversation__user_id=user)
     except Message.DoesNotExist:
         raise NotFound(_("This message does not exist.")) from None
 

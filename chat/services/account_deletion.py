@@ -11,7 +11,8 @@ from django.contrib.auth.hashers import check_password
 from django.utils.translation import gettext as _
 
 from chat.errors import Conflict, InvalidRequest, NotFound, Unauthenticated, Unavailable
-from chat.models import Conversation, Generation, Message, User
+from chat.models import Conversation, Generation, User
+from chat.services import message_deletion
 from chat.services.commands import Commands
 from chat.services.database import Database
 from chat.services.generations import Generations
@@ -22,8 +23,7 @@ from chat.services.sign_outs import SignOuts
 from chat.services.tokens import PASSWORD_CHARS
 
 BATCH_CONVERSATIONS = 50
-BATCH_MESSAGES = 200
-"""Deleted by one write, which others wait for: some ten milliseconds. A long history is gone when its account is."""
+"""Whose messages are deleted by one write."""
 
 
 class AccountDeletion:
@@ -96,12 +96,7 @@ def _delete_some(user: uuid.UUID) -> bool:
     """Whether there may be more."""
     rows = Conversation.objects.filter(user_id=user).order_by("id")
     conversations = list(rows.values_list("id", flat=True)[:BATCH_CONVERSATIONS])
-    messages = Message.objects.filter(conversation_id__in=conversations)
-    some = list(messages.values_list("id", flat=True)[:BATCH_MESSAGES])
-    # Else whatever hangs on the first of them would go at once.
-    Message.objects.filter(parent_id__in=some).update(parent=None)
-    Message.objects.filter(id__in=some).delete()
-    if len(some) < BATCH_MESSAGES:
+    if not message_deletion.delete_some(conversations):
         Conversation.objects.filter(id__in=conversations).delete()
     return bool(conversations)
 

@@ -31,6 +31,7 @@ from chat.services.imported import (
     parents_first,
     wrong,
 )
+from chat.services.requests import whole_number
 
 CONVERSATION_FORMAT = "chat.export"
 ACCOUNT_FORMAT = "chat.account"
@@ -109,6 +110,7 @@ def _read_message(item: Any, place: str, otherwise: datetime, text_chars: int | 
     role, status, parent = item.get("role"), item.get("status"), item.get("parent")
     if not isinstance(role, str) or role not in _ROLES:
         raise wrong(_("This must be “user” or “assistant”."), f"{place}.role")
+    feedback = _read_feedback(item.get("feedback"), f"{place}.feedback")
     return ImportedMessage(
         key=checked_key(item.get("id"), f"{place}.id"),
         parent=None if parent is None else checked_key(parent, f"{place}.parent"),
@@ -117,7 +119,7 @@ def _read_message(item: Any, place: str, otherwise: datetime, text_chars: int | 
         reasoning=checked_text(item.get("reasoning"), f"{place}.reasoning", text_chars),
         # What was still being written when it was exported is all that there is of it.
         status=status if isinstance(status, str) and status in _ENDED else Status.COMPLETED.value,
-        feedback=_read_feedback(item.get("feedback"), f"{place}.feedback") if role == Role.ASSISTANT else None,
+        feedback=feedback if role == Role.ASSISTANT else None,
         created_at=checked_moment(item.get("created_at"), f"{place}.created_at", otherwise),
     )
 
@@ -126,7 +128,7 @@ def _read_feedback(value: Any, place: str) -> tuple[int, str] | None:
     if value is None:
         return None
     fields = checked_object(value, place)
-    judged = fields.get("value")
-    if not isinstance(judged, int) or isinstance(judged, bool) or judged not in (1, -1):
+    judged = whole_number(fields.get("value"))
+    if judged not in (1, -1):
         raise wrong(_("This must be 1 or -1."), f"{place}.value")
     return judged, checked_text(fields.get("comment"), f"{place}.comment", COMMENT_CHARS)

@@ -1,12 +1,14 @@
 """ChatGPT's export, `conversations.json`: an array of conversations, each with a `mapping` of nodes.
 
 A node has `message` (or null), `parent` and `children`; `current_node` is the leaf that was shown last. What nobody saw
-(system prompts, calls of tools and their answers, what is marked as hidden, what has no text) is left out, and its
-children go to the nearest node above that is kept. OpenAI does not document the format; this is what its files hold.
+(system prompts, calls of tools and their answers, what is marked as hidden, what has no text) is left out unread, and
+its children go to the nearest node above that is kept. OpenAI does not document the format; this is what its files
+hold.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +30,9 @@ from chat.services.imported import (
 )
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
+
+_MARK = re.compile("\ue200[^\ue200\ue201]*\ue201")
+"""Of a source or a name, in an answer: its page shows something else in its place, the `alt` of its reference."""
 
 
 def read_chatgpt(conversations: list[Any], text_chars: int | None) -> tuple[list[ImportedConversation], int]:
@@ -113,26 +118,42 @@ def _read_message(
 ) -> ImportedMessage | None:
     """None for what is left out."""
     message = checked_object(value, place)
-    author = checked_object(message.get("author"), f"{place}.author")
-    content = checked_object(message.get("content") or {}, f"{place}.content")
+    role = _ROLES.get(str(checked_object(message.get("author"), f"{place}.author").get("role")))
     metadata = message.get("metadata")
-    hidden = isinstance(metadata, dict) and metadata.get("is_visually_hidden_from_conversation") is True
-    role = author.get("role")
-    text = "\n\n".join(_texts(content, f"{place}.content", text_chars))
-    if not isinstance(role, str) or role not in _ROLES or hidden or not text.strip():
+    metadata = metadata if isinstance(metadata, dict) else {}
+    hidden = metadata.get("is_visually_hidden_from_conversation") is True
+    if role is None or hidden or message.get("recipient") not in (None, "all"):  # the last: a tool
         return None
-    if message.get("recipient") not in (None, "all"):  # a tool
+    content = checked_object({} if message.get("content") is None else message["content"], f"{place}.content")
+    created_at = checked_moment(message.get("create_time"), f"{place}.create_time", otherwise)
+    text = _shown("\n\n".join(_texts(content, f"{place}.content", text_chars)), metadata)
+    if not text.strip():
         return None
     return ImportedMessage(
         key=checked_text(key, place, None),
         parent=None,
-        role=_ROLES[role],
+        role=role,
         text=checked_text(text, f"{place}.content", text_chars),
         reasoning="",
         status=Status.COMPLETED.value,
         feedback=None,
-        created_at=checked_moment(message.get("create_time"), f"{place}.create_time", otherwise),
+        created_at=created_at,
     )
+
+
+def _shown(text: str, metadata: dict[str, Any]) -> str:
+    """With what stands for its marks."""
+    if "\ue200" not in text:
+        return text
+    references = metadata.get("content_references")
+    words = {
+        mark: alt
+        for reference in (references if isinstance(references, list) else [])
+        if isinstance(reference, dict)
+        and isinstance(mark := reference.get("matched_text"), str)
+        and isinstance(alt := reference.get("alt"), str)
+    }
+    return _MARK.sub(lambda mark: words.get(mark[0], ""), text)
 
 
 def _texts(content: dict[str, Any], place: str, text_chars: int | None) -> Iterator[str]:

@@ -6,16 +6,17 @@ import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from chat.errors import InvalidRequest
+from chat.errors import InvalidRequest, NotFound
 from chat.models import Conversation, Feedback, Generation, Message
 from chat.models.message import Role
-from chat.services import access, feedback
+from chat.services import access, feedback, message_deletion
 from chat.services.database import Database
 from chat.services.nudges import Nudges
 from chat.services.records import ConversationRecord, MessageRecord, Page, conversation_record, message_record
@@ -53,8 +54,11 @@ class Conversations:
         return record.running
 
     async def delete(self, user: uuid.UUID, conversation: str) -> None:
-        """Its live generations must have been stopped."""
-        await self._database.write(_delete, user, conversation)
+        """Its live generations must have been stopped. Raises NotFound."""
+        more = await self._database.write(_delete, user, conversation)
+        with suppress(NotFound):  # somebody else has deleted the rest
+            while more:
+                more = await self._database.write(_delete, user, conversation)
         self._nudges.conversation_changed(user, "deleted", conversation)
 
     async def messages(self, user: uuid.UUID, conversation: str, cursor: str | None, limit: int) -> Page:
@@ -102,9 +106,16 @@ def _change(user: uuid.UUID, conversation_id: str, fields: dict[str, Any]) -> Co
     return conversation_record(conversation, _running([conversation.id])[conversation.id])
 
 
-def _delete(user: uuid.UUID, conversation_id: str) -> None:
+def _delete(user: uuid.UUID, conversation_id: str) -> bool:
+    """Whether there is more of it, which nobody finds any more; where that is left over, it goes with whatever else is
+    not stored."""
     # The lock, where the database has one: what another worker takes into the search's index is there, or will not be.
-    access.conversation(user, conversation_id, locked=True).delete()
+    conversation = access.conversation(user, conversation_id, locked=True)
+    if message_deletion.delete_some([conversation.id]):
+        Conversation.objects.filter(id=conversation.id).update(stored=False)
+        return True
+    conversation.delete()
+    return False
 
 
 def _messages(user: uuid.UUID, conversation_id: str, cursor: str | None, limit: int) -> Page:

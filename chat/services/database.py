@@ -17,7 +17,7 @@ from functools import partial
 from math import inf
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.utils.translation import gettext as _
 
 from chat.errors import Unavailable
@@ -180,8 +180,9 @@ class Database:
             if lost and again and not done:
                 # The database has been restarted since the last write, and nothing of this one is committed.
                 self._commit(group, again=False)
-            elif len(group) == 1 or done:
-                # Whether the commit itself was made is not known: nothing is done twice.
+            elif len(group) == 1 or (done and not isinstance(error, IntegrityError)):
+                # Whether the commit itself was made is not known: nothing is done twice. But it was not where a row
+                # refers to nothing, which is looked at last.
                 for write in group:
                     write.error = error
             else:

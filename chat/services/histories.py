@@ -1,7 +1,7 @@
 """A client that sends its whole history with each message: which conversation of the user's that is.
 
 A history that continues a conversation word for word goes on in it; the same one with the same last message is answered
-once more; any other begins a conversation of its own.
+once more; any other begins a conversation of its own, and so does what was asked too often in the same place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from chat.models import Conversation, Generation, Message
 from chat.models.message import Role
 from chat.providers.base import Turn
-from chat.services.acceptance import digest, title_of
+from chat.services.acceptance import digest, opening_of, title_of
 from chat.services.database import Database
 from chat.services.sending import Author, Send, Sending, Started
 
@@ -22,6 +22,10 @@ CANDIDATES = 20
 
 LEAVES = 8
 """Messages in them with the text of the history's last, newest first, whose ways from the beginning are compared."""
+
+SIBLINGS = 20
+"""Answers to one question, or questions behind one message, after which the next begins a conversation anew: programs
+ask the same for ever, and all that is read and told of a conversation grows with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def _was_sent(user: uuid.UUID, send: Send) -> bool:
 
 
 def _find(user: uuid.UUID, history: Sequence[Turn], question: str) -> _Place | None:
-    opening = next((turn.text for turn in history if turn.role == "user"), question)
+    opening = opening_of([*history, Turn("user", question)])
     candidates = list(
         Conversation.objects.filter(user_id=user, stored=True, title=title_of(opening))
         .order_by("-updated_at", "-id")
@@ -80,10 +84,16 @@ def _find(user: uuid.UUID, history: Sequence[Turn], question: str) -> _Place | N
     last = history[-1]
     leaves = Message.objects.filter(conversation_id__in=candidates, role=last.role, text=last.text)
     for leaf, conversation in leaves.order_by("-id").values_list("id", "conversation_id")[:LEAVES]:
-        if _is_told(conversation, leaf, history):
-            asked = Message.objects.filter(parent_id=leaf, role=Role.USER, text=question)
-            return _Place(conversation, leaf, asked.order_by("-id").values_list("id", flat=True).first())
+        if _is_told(conversation, leaf, history) and (place := _behind(conversation, leaf, question)) is not None:
+            return place
     return None
+
+
+def _behind(conversation: uuid.UUID, leaf: uuid.UUID, question: str) -> _Place | None:
+    """None where there is no room."""
+    asked = Message.objects.filter(parent_id=leaf, role=Role.USER, text=question).order_by("-id")
+    known = asked.values_list("id", flat=True).first()
+    return _Place(conversation, leaf, known) if _has_room(leaf if known is None else known) else None
 
 
 def _beginning(candidates: Sequence[uuid.UUID], question: str) -> _Place | None:
@@ -91,9 +101,14 @@ def _beginning(candidates: Sequence[uuid.UUID], question: str) -> _Place | None:
     asked = Message.objects.filter(conversation_id__in=candidates, role=Role.USER, text=question).order_by("-id")
     # Not by `parent_id IS NULL` in the database, for which it might look through everybody's first messages.
     for message in asked.only("id", "conversation_id", "parent_id"):
-        if message.parent_id is None:
+        if message.parent_id is None and _has_room(message.id):
             return _Place(message.conversation_id, None, message.id)
     return None
+
+
+def _has_room(message: uuid.UUID) -> bool:
+    """For one more that follows it."""
+    return Message.objects.filter(parent_id=message).count() < SIBLINGS
 
 
 def _is_told(conversation: uuid.UUID, leaf: uuid.UUID, history: Sequence[Turn]) -> bool:

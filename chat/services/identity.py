@@ -52,9 +52,13 @@ class Identity:
         """What it rests on."""
         return self.session_key if self.api_key is None else self.api_key
 
+    def may(self, scope: Scope) -> bool:
+        """A person may do everything, a key what its scopes say."""
+        return self.scopes is None or scope in self.scopes
+
     def require(self, scope: Scope) -> None:
         """Raises Forbidden for a key without it."""
-        if self.scopes is not None and scope not in self.scopes:
+        if not self.may(scope):
             words = _("This API key may not do this: it lacks the scope “%(scope)s”.") % {"scope": scope.value}
             raise Forbidden(words, {"scope": scope.value})
 

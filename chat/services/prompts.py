@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +13,12 @@ from chat.providers.base import ChatRequest, Counted, Pace, Params, Turn
 from chat.services import recorded_params
 
 Speaker = Literal["user", "assistant"]
+
+_Said = tuple[Speaker, str, uuid.UUID | None]
+"""Speaker, text, and the generation that it is of."""
+
+READ_AT_ONCE = 500
+"""Messages, with their texts."""
 
 LOOK_BACK = 8
 """Answers, newest first, that are looked through for those whose tokens the upstream has counted."""
@@ -60,35 +66,50 @@ class _Part:
 def branch(conversation: Conversation, leaf: uuid.UUID | None, max_chars: int | None) -> Branch:
     """The turns from the root to `leaf` (None: the newest message), the newest `max_chars` characters of them, whole
     turns, beginning with the user's. Synchronous, for `Database.read`."""
-    parents = dict(Message.objects.filter(conversation=conversation).order_by("id").values_list("id", "parent_id"))
+    messages = Message.objects.filter(conversation=conversation).order_by("id")
+    parents = dict(messages.values_list("id", "parent_id"))
     if leaf is None:
         leaf = next(reversed(parents), None)
     path = _path(parents, leaf)
-    columns = ("id", "role", "text", "latest_generation")
-    rows = {row[0]: row[1:] for row in Message.objects.filter(id__in=path).values_list(*columns)}
-    said = [(_speaker(role), text, generation) for role, text, generation in map(rows.__getitem__, path) if text]
-    return _newest(leaf, said, max_chars)
+
+    def count() -> int:
+        silent = set(messages.filter(text="").values_list("id", flat=True))
+        return sum(id not in silent for id in path)
+
+    return _newest(leaf, _said(path), count, max_chars)
 
 
 def told(history: Sequence[Turn], max_chars: int | None) -> Branch:
     """The same of a history that is not in the database: of users' and assistants' turns, oldest first, none empty."""
-    return _newest(None, [(_speaker(turn.role), turn.text, None) for turn in reversed(history)], max_chars)
+    said = ((_speaker(turn.role), turn.text, None) for turn in reversed(history))
+    return _newest(None, said, lambda: len(history), max_chars)
+
+
+def _said(path: Sequence[uuid.UUID]) -> Iterator[_Said]:
+    """What these messages say, read as it is asked for: of a long conversation, only what fits."""
+    for start in range(0, len(path), READ_AT_ONCE):
+        ids = path[start : start + READ_AT_ONCE]
+        columns = ("id", "role", "text", "latest_generation")
+        rows = {row[0]: row[1:] for row in Message.objects.filter(id__in=ids).values_list(*columns)}
+        for role, text, generation in (rows[id] for id in ids if id in rows):  # one may have been deleted meanwhile
+            if text:
+                yield _speaker(role), text, generation
 
 
 def _speaker(role: str) -> Speaker:
     return "user" if role == Role.USER else "assistant"
 
 
-def _newest(
-    leaf: uuid.UUID | None, said: Sequence[tuple[Speaker, str, uuid.UUID | None]], max_chars: int | None
-) -> Branch:
-    """`said`: speaker, text, and the generation that it is of; newest first."""
+def _newest(leaf: uuid.UUID | None, said: Iterable[_Said], count: Callable[[], int], max_chars: int | None) -> Branch:
+    """`said`: newest first; `count`: how many that is, asked for where not all of it fits."""
     parts: list[_Part] = []
+    is_whole = True
     room = max_chars
     for speaker, text, generation in said:
         if room is not None:
             room -= len(text)
             if room < 0 and parts:
+                is_whole = False
                 break
         if parts and parts[-1].role == speaker:
             # The reply between them failed without a text; many upstreams want the roles to alternate.
@@ -96,9 +117,10 @@ def _newest(
         else:
             parts.append(_Part(speaker, [text], generation))
     while parts and parts[-1].role == "assistant":
+        is_whole = False
         parts.pop()
     parts.reverse()
-    left_out = len(said) - sum(len(part.texts) for part in parts)
+    left_out = 0 if is_whole else count() - sum(len(part.texts) for part in parts)
     turns = tuple(Turn(part.role, "\n\n".join(reversed(part.texts))) for part in parts)
     # What was counted was of the whole.
     return Branch(leaf, turns, left_out, () if left_out else _counted(parts))

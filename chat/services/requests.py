@@ -18,6 +18,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL and lone surrogates: no database takes them, and no client means them."""
 
 PARAMS = frozenset({"temperature", "top_p", "max_tokens", "system"})
+MAX_TOKENS_MOST = 10_000_000
 
 
 def check_text(value: Any, name: str, limit: int | None) -> str:
@@ -47,11 +48,10 @@ def parse_send(fields: Mapping[str, Any], *, message_chars: int | None, header_k
             raise _invalid(_("This must be an object."), "params")
         if params.get("system") is not None:
             system = check_text(params["system"], "params.system", SYSTEM_CHARS)
-    if fields.get("images"):
+    if fields.get("images") not in (None, []):
         raise _invalid(_("This server does not take images."), "images")
     if fields.get("workflow") is not None:
         raise _invalid(_("There is no such workflow."), "workflow")
-    key = fields.get("key")
     return Send(
         message,
         conversation=_optional(fields, "conversation"),
@@ -60,7 +60,7 @@ def parse_send(fields: Mapping[str, Any], *, message_chars: int | None, header_k
         model=_optional(fields, "model"),
         params=parse_params(params or {}),
         system=system,
-        key=check_key(key if key is not None else header_key),
+        key=chosen_key(fields.get("key"), header_key),
     )
 
 
@@ -69,11 +69,24 @@ def parse_params(params: Mapping[str, Any]) -> Params:
         if name not in PARAMS:
             raise _invalid(_("There is no such parameter."), f"params.{name}")
     max_tokens = params.get("max_tokens")
-    if max_tokens is not None and (
-        not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or not 0 < max_tokens <= 10_000_000
-    ):
-        raise _invalid(_("This must be a positive whole number."), "params.max_tokens")
+    if max_tokens is not None:
+        max_tokens = whole_number(max_tokens)
+        if max_tokens is None or not 0 < max_tokens <= MAX_TOKENS_MOST:
+            raise _invalid(_("This must be a positive whole number."), "params.max_tokens")
     return Params(_number(params, "temperature", 2.0), _number(params, "top_p", 1.0), max_tokens)
+
+
+def whole_number(value: Any) -> int | None:
+    """None for what is none. To JSON, 5.0 is the number 5."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1:
+        return None
+    return int(value)
+
+
+def chosen_key(body_key: Any, header_key: str | None) -> str | None:
+    """The body's own goes before the header's."""
+    own, other = check_key(body_key), check_key(header_key)
+    return other if own is None else own
 
 
 def check_key(key: Any) -> str | None:

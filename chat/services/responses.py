@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from chat.errors import Conflict, InvalidRequest, NotFound
 from chat.models import Conversation, Generation, Message
+from chat.models.conversation import SYSTEM_CHARS
 from chat.providers.registry import Registry
 from chat.services import access, prompts, replay
 from chat.services.acceptance import start_of
@@ -26,10 +27,14 @@ from chat.services.model_names import named
 from chat.services.nudges import Action, Nudges
 from chat.services.recorded_params import sampling_of
 from chat.services.records import GenerationRecord, generation_record
+from chat.services.requests import check_text
 from chat.services.sending import Author, Send, Sending, Started
 
 RECORDED = "response"
 """Under which name, in the parameters of a generation."""
+
+INSTRUCTIONS, SYSTEM = "instructions", "system"
+"""Of what is recorded: the system prompt that is for this response alone; and the one that those after it have too."""
 
 PREFIX = "resp_"
 
@@ -60,11 +65,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a response is continued. `instructed`: it had instructions, which are not for those after it."""
+    """Where a response is continued. `system`: what those after it are under too, which its instructions are not."""
 
     conversation: Conversation
     message: uuid.UUID
-    instructed: bool
+    system: str
 
 
 def response_id(generation: str) -> str:
@@ -78,9 +83,13 @@ def generation_id(response: str) -> str:
     return str(access.parse_id(response.removeprefix(PREFIX)))
 
 
-def recorded(asked: Mapping[str, Any]) -> dict[str, Any]:
+def recorded(asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """For the generation's parameters: what else of the request is to be remembered; only what was given."""
     return {RECORDED: {name: value for name, value in asked.items() if value}}
+
+
+def _joined(*prompts: str | None) -> str:
+    return "\n\n".join(prompt for prompt in prompts if prompt)
 
 
 class NoPreviousResponse(NotFound):
@@ -107,9 +116,9 @@ class Responses:
         self._context_chars = context_chars
 
     async def start(self, author: Author, send: Send, previous: str | None) -> Started:
-        """Commits the message and starts its reply. `send.model` is a name that clients know models by; `send.system`
-        are the instructions. `previous`: the response that it continues; without one, a history finds its own place,
-        and a message alone begins a conversation. Raises RequestError."""
+        """Commits the message and starts its reply. `send.model` is a name that clients know models by; what is
+        `recorded` of it tells the two parts of `send.system` apart. `previous`: the response that it continues; without
+        one, a history finds its own place, and a message alone begins a conversation. Raises RequestError."""
         provider, model = named(self._registry, send.model or "")
         send = replace(send, provider=provider, model=model)
         if previous is not None:
@@ -143,13 +152,14 @@ class Responses:
     async def _behind(self, user: uuid.UUID, send: Send, previous: str) -> Send:
         """What is not to be stored takes along what was said before, and leaves the conversation as it is."""
         place = await self._database.read(_place, user, previous)
-        system = send.system
-        if system is None and place.instructed:
-            system = ""
+        own = send.recorded[RECORDED]
+        lasting = _joined(place.system, own.get(SYSTEM))
+        system = check_text(_joined(own.get(INSTRUCTIONS), lasting), "input", SYSTEM_CHARS)
+        send = replace(send, system=system, recorded=recorded(own | {SYSTEM: lasting}))
         if send.stored:
-            return replace(send, conversation=str(place.conversation.id), parent=str(place.message), system=system)
+            return replace(send, conversation=str(place.conversation.id), parent=str(place.message))
         branch = await self._database.read(prompts.branch, place.conversation, place.message, self._context_chars)
-        return replace(send, history=branch.turns, system=place.conversation.system if system is None else system)
+        return replace(send, history=branch.turns)
 
 
 def _generation(user: uuid.UUID, generation: str) -> Generation:
@@ -167,7 +177,7 @@ def _get(user: uuid.UUID, generation: str) -> Recorded:
         str(row.id),
         background=own.get("background", False),
         store=row.conversation.stored,
-        instructions=own.get("instructions"),
+        instructions=own.get(INSTRUCTIONS),
         previous_response_id=own.get("previous_response_id"),
         temperature=sampling.temperature,
         top_p=sampling.top_p,
@@ -186,7 +196,8 @@ def _place(user: uuid.UUID, previous: str) -> Place:
         raise NoPreviousResponse(_("The previous response does not exist."), {"field": "previous_response_id"})
     if not replay.is_ended(row):
         raise Conflict(_("The previous response is still being written."), {"field": "previous_response_id"})
-    return Place(row.conversation, row.message_id, "instructions" in row.params.get(RECORDED, {}))
+    own = row.params.get(RECORDED)
+    return Place(row.conversation, row.message_id, row.conversation.system if own is None else own.get(SYSTEM, ""))
 
 
 def _check_deletable(user: uuid.UUID, generation: str) -> Generation:

@@ -22,8 +22,14 @@ from chat.services.search_index import NEWEST, Found, find, store
 from chat.services.search_intake import SEARCHED_CHARS, Batch, Position, next_batch
 from chat.services.search_words import QUERY_CHARS, Snippet, Term, beginning, snippet, terms_of
 
+GLANCE_CHARS = 2_000
 LOOKED_AT_CHARS = 20_000
-"""Of each message that was found: most have what was asked for in there. More is read of one at a time."""
+"""Of each message that was found: most have what was asked for in the first of these, and the others in the second.
+More is read of one at a time."""
+
+SOUGHT_CHARS = 400_000
+"""Behind the first glance, of all messages of a page together: some tenths of a second of a reading thread, and of a
+processor. Of those that it does not reach, the beginning is shown."""
 
 TWINS = 5
 """How often another worker may take the same in at the same moment before it is left to that worker."""
@@ -112,6 +118,7 @@ def _look_up(user: uuid.UUID, terms: Sequence[Term], before: int, limit: int) ->
     messages = {
         id: values for id, *values in rows.values_list("id", "role", "created_at", start, Length("text")).iterator()
     }
+    sight = _Sight(terms)
     hits: list[HitRecord] = []
     for hit in page:
         title = titles.get(hit.conversation, "")
@@ -121,16 +128,31 @@ def _look_up(user: uuid.UUID, terms: Sequence[Term], before: int, limit: int) ->
             hits.append(HitRecord(conversation, None, title, shown, None, timestamp(started[hit.conversation])))
         elif hit.message is not None and hit.message in messages:
             role, created_at, text, chars = messages[hit.message]
-            shown = snippet(text, terms) or _further(hit.message, chars, terms) or beginning(text)
+            shown = sight.of(hit.message, text, chars)
             hits.append(HitRecord(conversation, str(hit.message), title, shown, role, timestamp(created_at)))
     return found, hits
 
 
-def _further(message: uuid.UUID, chars: int, terms: Sequence[Term]) -> Snippet | None:
-    if chars <= LOOKED_AT_CHARS:
-        return None
-    [text] = Message.objects.filter(id=message).values_list(Substr("text", 1, SEARCHED_CHARS), flat=True)
-    return snippet(text, terms)
+class _Sight:
+    """Where the terms stand, on one page."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self._terms = terms
+        self._left = SOUGHT_CHARS
+
+    def of(self, message: uuid.UUID, text: str, chars: int) -> Snippet:
+        """`text`: how the message, of so many characters, begins."""
+        shown = snippet(text, self._terms, GLANCE_CHARS)
+        if shown is None and len(text) > GLANCE_CHARS and self._may_seek(len(text)):
+            shown = snippet(text, self._terms)
+        if shown is None and chars > len(text) and self._may_seek(min(chars, SEARCHED_CHARS)):
+            [text] = Message.objects.filter(id=message).values_list(Substr("text", 1, SEARCHED_CHARS), flat=True)
+            shown = snippet(text, self._terms)
+        return shown or beginning(text)
+
+    def _may_seek(self, chars: int) -> bool:
+        self._left -= chars
+        return self._left >= 0
 
 
 def _read_cursor(cursor: str) -> int:

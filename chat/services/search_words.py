@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -81,12 +82,13 @@ def terms_of(query: str) -> list[Term]:
     return list(dict.fromkeys(terms))
 
 
-def snippet(text: str, terms: Sequence[Term]) -> Snippet | None:
+def snippet(text: str, terms: Sequence[Term], within: int | None = None) -> Snippet | None:
     """The first place of the text where one of the terms stands, with all of them in its neighbourhood marked; None
-    where none stands."""
+    where none stands, in so many of its characters."""
     text = unicodedata.normalize("NFC", text)
-    found = next(_ranges(text, 0, terms), None)
-    if found is None:
+    looked_at = text if within is None else text[: within + WORD_CHARS]  # of its last word, all that counts
+    found = next(_ranges(looked_at, 0, terms), None)
+    if found is None or (within is not None and found[0] >= within):
         return None
     start = max(0, found[0] - BEFORE_CHARS)
     if start and (gap := _GAP.search(text, start, found[0])):
@@ -124,6 +126,10 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _tokens(text: str, start: int) -> Iterator[tuple[str, int, int]]:
     """Word, and from and to in the text; several words of one place where a character stands for several."""
+    if text.isascii():
+        for match in _WORD.finditer(text.lower(), start):
+            yield match[0][:WORD_CHARS], match.start(), match.end()
+        return
     for match in _WORD.finditer(text, start):
         for word in _WORD.findall(_folded(match[0])):
             yield word[:WORD_CHARS], match.start(), match.end()
@@ -132,25 +138,30 @@ def _tokens(text: str, start: int) -> Iterator[tuple[str, int, int]]:
 def _ranges(text: str, start: int, terms: Sequence[Term]) -> Iterator[tuple[int, int]]:
     """Where the terms stand, by their beginnings."""
     longest = max(len(term.words) for term in terms)
+    by_first: defaultdict[str, list[Term]] = defaultdict(list)
+    for term in terms:
+        by_first[term.words[0]].append(term)
+    open_ended = [term for term in terms if term.prefix and len(term.words) == 1]
     tokens = _tokens(text, start)
-    ahead = list(islice(tokens, longest))
+    ahead = deque(islice(tokens, longest))
     while ahead:
-        for term in terms:
-            if _stands(term, ahead):
-                yield ahead[0][1], ahead[len(term.words) - 1][2]
-        del ahead[0]
-        ahead += islice(tokens, 1)
+        word, begin, end = ahead[0]
+        for term in by_first.get(word, ()):
+            if term not in open_ended and _stands(term, ahead):
+                yield begin, ahead[len(term.words) - 1][2]
+        if any(word.startswith(term.words[0]) for term in open_ended):
+            yield begin, end
+        ahead.popleft()
+        ahead.extend(islice(tokens, 1))
 
 
 def _stands(term: Term, tokens: Sequence[tuple[str, int, int]]) -> bool:
-    words = term.words
-    if len(words) > len(tokens):
-        return False
-    last = len(words) - 1
-    if last and (words[0] != tokens[0][0] or any(words[place] != tokens[place][0] for place in range(1, last))):
+    """Whose first word is there."""
+    last = len(term.words) - 1
+    if last >= len(tokens) or any(term.words[place] != tokens[place][0] for place in range(1, last)):
         return False
     found = tokens[last][0]
-    return found.startswith(words[last]) if term.prefix else found == words[last]
+    return found.startswith(term.words[last]) if term.prefix else found == term.words[last]
 
 
 def _merged(ranges: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:

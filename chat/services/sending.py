@@ -157,6 +157,7 @@ class Sending:
             raise Conflict(_("Only your own messages can be edited."))
         conversation, parent = original.conversation, original.parent_id
         provider, model = self._choose(send.provider, send.model, conversation)
+        system = conversation.system if send.system is None else send.system
         branch = prompts.Branch()
         if parent is not None:
             branch = await self._database.read(prompts.branch, conversation, parent, self._context_chars)
@@ -167,9 +168,9 @@ class Sending:
             ),
             provider,
             model,
-            branch.asked(send.message).under(conversation.system),
+            branch.asked(send.message).under(system),
             send,
-            conversation.system,
+            system,
         )
 
     async def _regenerate(self, author: Author, message_id: str, send: Send) -> Started:

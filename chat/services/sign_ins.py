@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 from django.contrib.sessions.models import Session
@@ -18,13 +19,27 @@ column of its own, so all that have not expired are looked through."""
 
 
 class SignIns:
+    """One look through the sessions at a time in this process, and those of one account who wait for theirs share it:
+    whoever asks again and again costs no more than one after the other."""
+
     def __init__(self, database: Database, tasks: OwnedTasks) -> None:
         self._database = database
         self._tasks = tasks
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: dict[tuple[uuid.UUID, bool], asyncio.Task[None]] = {}
 
     async def end_all(self, user: uuid.UUID, *, api_keys: bool) -> None:
         """To the end, also where who asked for it has gone. Whoever signs in meanwhile stays signed in."""
-        await self._tasks.to_its_end(self._end_all(user, api_keys))
+        asked = user, api_keys
+        task = self._waiting.get(asked)
+        if task is None:
+            task = self._waiting[asked] = self._tasks.start(self._in_turn(user, api_keys))
+        await self._tasks.result_of(task)
+
+    async def _in_turn(self, user: uuid.UUID, api_keys: bool) -> None:
+        async with self._one_at_a_time:
+            del self._waiting[user, api_keys]  # who asks from now on means sessions that this look may have passed
+            await self._end_all(user, api_keys)
 
     async def _end_all(self, user: uuid.UUID, api_keys: bool) -> None:
         if api_keys:

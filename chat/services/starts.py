@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from django.utils.translation import gettext as _
 
@@ -49,7 +50,7 @@ class Starts:
         self._database = database
         self._limits = limits
         self._tasks = tasks
-        self._under_way: dict[tuple[uuid.UUID, str], asyncio.Event] = {}
+        self._turns: WeakValueDictionary[tuple[uuid.UUID, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(self, author: Author, key: str | None, request: Callable[[], str], start: Start) -> Started:
         """What `start` begins; it comes to its end, whoever waits for it. Raises RequestError.
@@ -117,25 +118,12 @@ class Starts:
 
     @asynccontextmanager
     async def _alone(self, user: uuid.UUID, key: str) -> AsyncIterator[bool]:
-        """One request with this key at a time gets past the limits in this process: fifty at once are one send. Gives
-        whether there was another, which has gone its way."""
-        waited = False
-        while (other := self._under_way.get((user, key))) is not None:
-            waited = True
-            await other.wait()
-            if await self._database.read(_is_used, user, key):
-                yield True
-                return
-        mine = self._under_way[user, key] = asyncio.Event()
-        try:
+        """One request with this key at a time gets past the limits in this process: fifty at once are one send. In the
+        order in which they came: none is woken for nothing. Gives whether there was another."""
+        turn = self._turns.setdefault((user, key), asyncio.Lock())
+        waited = turn.locked()
+        async with turn:
             yield waited
-        finally:
-            del self._under_way[user, key]
-            mine.set()
-
-
-def _is_used(user: uuid.UUID, key: str) -> bool:
-    return Generation.objects.filter(user_id=user, key=key).exists()
 
 
 def _known(user: uuid.UUID, key: str, request: Callable[[], str]) -> Accepted | None:

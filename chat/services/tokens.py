@@ -10,6 +10,8 @@ import asyncio
 import uuid
 from dataclasses import dataclass
 
+from allauth.account import app_settings as account_settings
+from allauth.account.utils import has_verified_email
 from allauth.headless import app_settings
 from allauth.headless.tokens.strategies.jwt import internal as jwt
 from django.conf import settings
@@ -22,7 +24,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from chat.errors import Unauthenticated
+from chat.errors import Forbidden, Unauthenticated
 from chat.models import User
 from chat.services.database import Database
 from chat.services.identity import TokenClaims, token_claims
@@ -53,8 +55,9 @@ class Tokens:
     async def sign_in(self, username: str, password: str) -> TokenPair:
         """For a user name or an e-mail address, and its password. Starts a family.
 
-        Raises InvalidRequest or TooLarge for what can be no password; and Unauthenticated, without telling, in words
-        or in time, whether there is such an account.
+        Raises InvalidRequest or TooLarge for what can be no password; Unauthenticated, without telling, in words or in
+        time, whether there is such an account; and Forbidden for one whose address must be confirmed first, as on the
+        page, where to sign in sends the message again.
         """
         check_text(username, "username", LOGIN_CHARS)
         check_text(password, "password", PASSWORD_CHARS)
@@ -64,10 +67,18 @@ class Tokens:
         fits = await asyncio.to_thread(_password_fits, password, user, upgraded)
         pair = None
         if user is not None and fits:
+            await self._check_address(user)
             pair = await self._database.write(_start_family, user.id, user.password, upgraded)
         if pair is None:
             raise Unauthenticated(_("The user name or the password is wrong."))
         return pair
+
+    async def _check_address(self, user: User) -> None:
+        if account_settings.EMAIL_VERIFICATION != account_settings.EmailVerificationMethod.MANDATORY:
+            return
+        if not await self._database.read(has_verified_email, user):
+            words = _("Please confirm your e-mail address first. To sign in on the website sends the message again.")
+            raise Forbidden(words)
 
     async def refresh(self, refresh: str) -> TokenPair:
         """The next pair of the family. A refresh token that was used before ends the family: one of the two who

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from chat.models import Conversation, Generation
 from chat.models.generation import LIVE_VALUES
+from chat.services import message_deletion
 from chat.services.database import Database
 
 AT_ONCE = 100
@@ -48,8 +49,10 @@ def _due(since: datetime | None, until: datetime) -> list[uuid.UUID]:
 
 
 def _delete(due: list[uuid.UUID], until: datetime) -> None:
-    """Unless one has been used meanwhile."""
-    _idle(Conversation.objects.filter(id__in=due, stored=False), until).delete()
+    """Unless one has been used meanwhile. Of long ones, some messages at a time."""
+    idle = list(_idle(Conversation.objects.filter(id__in=due, stored=False), until).values_list("id", flat=True))
+    if not message_deletion.delete_some(idle):
+        Conversation.objects.filter(id__in=idle).delete()
 
 
 def _idle(conversations: QuerySet[Conversation], until: datetime) -> QuerySet[Conversation]:

@@ -32,11 +32,16 @@ USER_AT_ONCE = 4
 CLAIMED_AT_ONCE = 100
 FORGOTTEN_AT_ONCE = 1000
 FORGET_SECONDS = 60.0
-"""How often what is old is looked for, and how much of it goes at a time."""
+"""How often what is old is looked for, and how much of it goes in one transaction."""
 
 GENERATION_DELETED = "GENERATION_DELETED"
 ACCOUNT_INACTIVE = "ACCOUNT_INACTIVE"
-"""Why one is given up that was not even tried."""
+INTERRUPTED = "INTERRUPTED"
+"""Why one is given up that is not even tried (any more)."""
+
+BROKEN_OFF = 5
+"""Attempts beyond the others for a delivery whose workers died in them, or could not say how they ended; then it is
+INTERRUPTED. Else one that brings a worker down would do so for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +96,7 @@ class WebhookDeliveries:
         """Deletes what ended long ago. Raises Unavailable."""
         if self._keep_seconds < inf:
             before = datetime.now(UTC) - timedelta(seconds=self._keep_seconds)
-            old = await self._database.read(_ended_before, before)
-            if old:
+            while old := await self._database.read(_ended_before, before):
                 await self._database.write(_delete, old)
 
     async def aclose(self) -> None:
@@ -110,7 +114,7 @@ class WebhookDeliveries:
         if not due:
             return False  # as nearly always: looking costs no transaction
         until = datetime.now(UTC) + timedelta(seconds=2 * self._requests.seconds)
-        claimed = await self._database.write(_claim, due, until)
+        claimed = await self._database.write(_claim, due, until, 1 + len(self._retry_seconds) + BROKEN_OFF)
         for one in claimed:
             task = asyncio.create_task(self._deliver(one), name="webhook")
             self._under_way[task] = one.due.user
@@ -162,8 +166,8 @@ def _due(room: int, under_way: Counter[uuid.UUID]) -> list[Due]:
     return due
 
 
-def _claim(due: Sequence[Due], until: datetime) -> list[Claimed]:
-    """Those that no other worker has claimed since they were looked up."""
+def _claim(due: Sequence[Due], until: datetime, most: int) -> list[Claimed]:
+    """Those that no other worker has claimed since they were looked up. `most`: attempts."""
     mine = [
         one
         for one in due
@@ -173,14 +177,16 @@ def _claim(due: Sequence[Due], until: datetime) -> list[Claimed]:
     ids = [delivery.generation for delivery in deliveries.values()]
     generations = Generation.objects.in_bulk(ids)
     return [
-        _claimed(one, deliveries[one.id], generations.get(deliveries[one.id].generation))
+        _claimed(one, deliveries[one.id], generations.get(deliveries[one.id].generation), most)
         for one in mine
         if one.id in deliveries
     ]
 
 
-def _claimed(due: Due, delivery: WebhookDelivery, generation: Generation | None) -> Claimed:
+def _claimed(due: Due, delivery: WebhookDelivery, generation: Generation | None, most: int) -> Claimed:
     webhook, attempt = delivery.webhook, due.attempts + 1
+    if attempt > most:
+        return Claimed(due, attempt, None, INTERRUPTED)
     if not webhook.user.is_active:
         return Claimed(due, attempt, None, ACCOUNT_INACTIVE)
     if generation is None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from django.db import connections
 
 from chat.engine.terminal import timestamp
 from chat.events import ENDED, Status
@@ -25,13 +26,17 @@ EVENT_OF: Mapping[Status, str] = {
 }
 assert EVENT_OF.keys() == ENDED
 
-_HAS_ANY = "SELECT 1 FROM chat_webhook WHERE user_id = %s LIMIT 1"
+_THEIRS = "SELECT id FROM chat_webhook WHERE user_id = %s"
+_KEPT = f"{_THEIRS} FOR KEY SHARE"
+"""Until the transaction ends: a delivery whose webhook another worker deletes meanwhile would fail it at its commit,
+with all that shares it. SQLite has one writer."""
 
 
 def tell(using: str, user: Any, generation: str, status: Status, ended_at: datetime) -> None:
     """In the transaction that ends a generation: a delivery for each of its user's webhooks that wants to hear of it.
     Most users have none, which is all that their replies pay for. `user` is as the database has it."""
-    if execute(using, _HAS_ANY, [user]).fetchone() is None:
+    theirs = _KEPT if connections[using].vendor == "postgresql" else _THEIRS
+    if execute(using, theirs, [user]).fetchone() is None:
         return
     event = EVENT_OF[status]
     webhooks = Webhook.objects.using(using).filter(user_id=user)

@@ -42,9 +42,9 @@ class NewWebhook(WebhookRecord):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """`state`: waiting, delivered or given_up; `status`, `error`: of the last attempt, the error a word of
-    `webhook_request.Fault`, GENERATION_DELETED or ACCOUNT_INACTIVE; `due_at`: the next attempt, None behind the
-    last."""
+    """`state`: waiting, delivered or given_up; `status`: of the last answer; `error`: why the last attempt has failed,
+    STATUS, TIMEOUT, UNREACHABLE or ADDRESS_REFUSED, or why there was none, GENERATION_DELETED, ACCOUNT_INACTIVE or
+    INTERRUPTED; `due_at`: the next attempt, null behind the last."""
 
     id: str
     event: str
@@ -102,9 +102,9 @@ def _create(user: uuid.UUID, url: str, events: list[str], secret: str, most: int
     return Webhook.objects.create(user_id=user, url=url, events=events, secret=secret)
 
 
-def _get(user: uuid.UUID, webhook: str) -> Webhook:
+def _get(user: uuid.UUID, webhook: str, among: QuerySet[Webhook] | None = None) -> Webhook:
     try:
-        return Webhook.objects.get(id=parse_id(webhook), user_id=user)
+        return (Webhook.objects.all() if among is None else among).get(id=parse_id(webhook), user_id=user)
     except Webhook.DoesNotExist:
         raise NotFound(_("This webhook does not exist.")) from None
 
@@ -115,7 +115,8 @@ def _page(user: uuid.UUID, cursor: str | None, limit: int) -> Page:
 
 
 def _delete(user: uuid.UUID, webhook: str) -> None:
-    _get(user, webhook).delete()
+    """Behind whoever is just adding a delivery: the lock, where the database has one."""
+    _get(user, webhook, Webhook.objects.select_for_update()).delete()
 
 
 def _deliveries(user: uuid.UUID, webhook: str, cursor: str | None, limit: int) -> Page:

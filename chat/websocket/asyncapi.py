@@ -6,6 +6,7 @@ The document is the server's: it receives commands, and sends everything else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -80,8 +81,9 @@ REPLIES = {"Send": ("Accepted", "Refused"), "Follow": ("End", "Refused"), "Ping"
 """What may answer a command, beside events. The others are answered only where they are refused."""
 
 
+@cache
 def document(version: str) -> dict[str, Any]:
-    """`version`: the API's."""
+    """`version`: the API's. Made once: anybody may ask for it."""
     commands = [command.__name__ for command in COMMANDS.values()]
     answers = [frame.__name__ for frame in FRAMES]
     events = {_event_name(data): event for event, data in _event_data()}

@@ -25,6 +25,7 @@ from chat.errors import ChatError, InvalidRequest, RequestError, Unavailable
 from chat.served_request import command, of_user
 from chat.services.identity import Identity
 from chat.services.requests import parse_send
+from chat.services.scopes import Scope
 from chat.services.sending import Author
 from chat.services.sign_outs import Watch
 from chat.websocket import commands, frames, handshake
@@ -94,7 +95,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             socket_address(self.scope),
         )
         self._untold: deque[dict[str, Any]] = deque(maxlen=NUDGES_WAITING)
-        self._runtime.nudges.join(identity.user, self._told)
+        if identity.may(Scope.READ):
+            self._runtime.nudges.join(identity.user, self._told)
         self._reader = self._runtime.readers.open(self._drop, "websocket")
         self._pump = asyncio.create_task(self._pump_forever(self._reader), name="websocket-pump")
         self._watch = self._runtime.sign_outs.watch(identity, self._sign_out)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 
 from chat.dialects.ag_ui_encoder import AGUIEncoder
 from chat.events import Entry
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.script import FAULT_TEXT, THOUGHTS
 from tests.chat_server import ChatServer
+from tests.dialects.simulated_server import SimulatedServer, simulated_server
 from tests.dialects.told_replies import START, ToldReply, told_replies
 from tests.node_client import run_script
 from tests.server_database import ServerDatabase
@@ -29,31 +29,16 @@ MODELS = {
     "failing": "fault-cut",
     "endless": "tokens-3000-20",
 }
-PROVIDERS = """
-[providers.simulated]
-kind = "openai_chat"
-base_url = "{url}"
-api_key = "env:SIMULATED_KEY"
-models = {models}
-retries = 0
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
     tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase
-) -> AsyncIterator[ChatServer]:
-    simulator = OpenAIChatSimulator("simulated-key")
-    await simulator.start()
-    server = ChatServer(tmp_path_factory.mktemp("ag-ui"), {"SIMULATED_KEY": "simulated-key"})
-    server.declare(PROVIDERS.format(url=simulator.url, models=list(MODELS.values())))
-    try:
-        server.prepare(prepared_database)
+) -> AsyncIterator[SimulatedServer]:
+    directory = tmp_path_factory.mktemp("ag-ui")
+    async with simulated_server(directory, prepared_database, MODELS.values()) as server:
         await server.start()
         yield server
-    finally:
-        server.close()
-        await simulator.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -152,6 +137,25 @@ async def test_a_systems_message_is_the_conversations(server: ChatServer) -> Non
 
 
 @MODULE
+async def test_a_thread_that_is_new_here_begins_with_what_its_client_has(server: SimulatedServer) -> None:
+    before = [
+        {"id": "1", "role": "user", "content": [{"type": "text", "text": "I am Eve"}, {"type": "binary"}]},
+        {"id": "2", "role": "reasoning", "content": "Hm."},
+        {"id": "3", "role": "assistant", "content": "Hi Eve"},
+        {"id": "4", "role": "assistant", "toolCalls": []},
+    ]
+    async with await server.client() as client:
+        for question in ("Who am I?", "Sure?"):
+            before.append({"id": question, "role": "user", "content": question})
+            answer = await client.post("/ag-ui", json=run_of("moved", *before))
+            before.append({"id": "5" + question, "role": "assistant", "content": tokens(3)})
+            told = ["I am Eve", "Hi Eve", "Who am I?", tokens(3), "Sure?"]
+            assert [turn["content"] for turn in server.asked()] == told[: told.index(question) + 1]
+        shown = await client.get(f"/conversations/{answer.headers['X-Conversation-Id']}")
+        assert (shown.json()["title"], shown.json()["message_count"]) == ("I am Eve", 6)
+
+
+@MODULE
 async def test_the_same_run_with_another_text_is_a_conflict(server: ChatServer) -> None:
     first, second = (run_of("conflict", {"id": "1", "role": "user", "content": text}, runId="r") for text in "ab")
     async with await server.client() as client:
@@ -164,6 +168,7 @@ async def test_the_same_run_with_another_text_is_a_conflict(server: ChatServer) 
     ("change", "status", "field"),
     [
         ({"threadId": None}, 422, "threadId"),
+        ({"threadId": "x" * 256}, 413, "threadId"),
         ({"runId": ""}, 422, "runId"),
         ({"messages": []}, 422, "messages"),
         ({"messages": [{"id": "1", "role": "tool", "content": "x", "toolCallId": "t"}]}, 422, "messages"),

@@ -13,10 +13,10 @@ from hypothesis import given
 
 from chat.dialects.generate import GenerateEncoder
 from chat.dialects.seed_chat import SeedChatEncoder
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.script import FAULT_TEXT
 from chat.wire.sse import SSEDecoder
 from tests.chat_server import ChatServer
+from tests.dialects.simulated_server import simulated_server
 from tests.dialects.told_replies import START, ToldReply, told_replies
 from tests.node_client import run_script
 from tests.server_database import ServerDatabase
@@ -25,14 +25,7 @@ MODULE = pytest.mark.asyncio(loop_scope="module")
 
 NUMBER = 10086
 
-PROVIDERS = """
-[providers.simulated]
-kind = "openai_chat"
-base_url = "{url}"
-api_key = "env:SIMULATED_KEY"
-models = ["echo", "tokens-3-2", "fault-cut"]
-retries = 0
-"""
+MODELS = ("echo", "tokens-3-2", "fault-cut")
 
 SENDS: dict[str, dict[str, Any]] = {
     "seed": {"format": "seed", "text": "你好, a\n\nquestion 🙂", "model": "echo"},
@@ -48,19 +41,11 @@ SENDS: dict[str, dict[str, Any]] = {
 async def server(
     tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase
 ) -> AsyncIterator[ChatServer]:
-    simulator = OpenAIChatSimulator("simulated-key")
-    await simulator.start()
-    environment = {"SIMULATED_KEY": "simulated-key", "CHAT_PING_SECONDS": "0.1"}
-    server = ChatServer(tmp_path_factory.mktemp("older"), environment)
-    server.declare(PROVIDERS.format(url=simulator.url))
-    try:
-        server.prepare(prepared_database)
+    directory = tmp_path_factory.mktemp("older")
+    async with simulated_server(directory, prepared_database, MODELS, CHAT_PING_SECONDS="0.1") as server:
         server.database.execute(f"UPDATE chat_user SET number = {NUMBER} WHERE username = 'owner'")
         await server.start()
         yield server
-    finally:
-        server.close()
-        await simulator.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,9 +14,9 @@ import pytest_asyncio
 from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.script import FAULT_TEXT, THOUGHTS
-from tests.chat_server import ChatServer, server_events
+from tests.chat_server import server_events
+from tests.dialects.simulated_server import SimulatedServer, simulated_server
 from tests.node_client import run_script
 from tests.server_database import ServerDatabase
 
@@ -29,14 +28,14 @@ PROVIDERS = """
 [providers.first]
 kind = "openai_chat"
 base_url = "{url}"
-api_key = "env:TEST_KEY"
+api_key = "env:UPSTREAM_KEY"
 models = {models}
 retries = 0
 
 [providers.second]
 kind = "openai_chat"
 base_url = "{url}"
-api_key = "env:TEST_KEY"
+api_key = "env:UPSTREAM_KEY"
 models = ["echo", "tokens-5-0"]
 retries = 0
 fallback = ["first"]
@@ -44,7 +43,7 @@ fallback = ["first"]
 [providers.broken]
 kind = "openai_chat"
 base_url = "{url}"
-api_key = "env:TEST_KEY"
+api_key = "env:UPSTREAM_KEY"
 models = ["fault-500"]
 retries = 0
 fallback = ["first"]
@@ -65,11 +64,10 @@ def assistant(text: str) -> Message:
 
 
 class Site:
-    """The server, what stands behind it, and people's clients."""
+    """The server and people's clients."""
 
-    def __init__(self, server: ChatServer, simulator: OpenAIChatSimulator) -> None:
+    def __init__(self, server: SimulatedServer) -> None:
         self.server = server
-        self.simulator = simulator
         self._clients: list[AsyncOpenAI] = []
 
     async def token(self, who: str) -> str:
@@ -106,11 +104,6 @@ class Site:
                 told += last.get("delta", "") if event.event == "message" else ""
         return {**last, "told": told}
 
-    def asked(self) -> list[Message]:
-        """The messages that the upstream was sent last."""
-        messages: list[Message] = self.simulator.connections[-1].request["messages"]
-        return messages
-
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
@@ -118,21 +111,13 @@ class Site:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase) -> AsyncIterator[Site]:
-    simulator = OpenAIChatSimulator("test-key")
-    await simulator.start()
-    environment = {"TEST_KEY": "test-key", "CHAT_UNSTORED_SECONDS": "1", "CHAT_HISTORY_MESSAGES": "20"}
-    directory: Path = tmp_path_factory.mktemp("openai")
-    server = ChatServer(directory, environment)
-    server.declare(PROVIDERS.format(url=simulator.url, models=json.dumps(MODELS)))
-    server.prepare(prepared_database)
-    site = Site(server, simulator)
-    try:
+    directory = tmp_path_factory.mktemp("openai")
+    limits = {"CHAT_UNSTORED_SECONDS": "1", "CHAT_HISTORY_MESSAGES": "20"}
+    async with simulated_server(directory, prepared_database, MODELS, PROVIDERS, **limits) as server:
         await server.start()
+        site = Site(server)
         yield site
-    finally:
         await site.close()
-        server.close()
-        await simulator.aclose()
 
 
 async def say(client: AsyncOpenAI, *messages: Message, **options: Any) -> tuple[str, str]:
@@ -303,7 +288,7 @@ async def test_three_turns_of_a_chat_are_one_conversation_and_the_upstream_sees_
     conversations = set()
     for question in ("three turns: two", "three turns: three", None):
         answer, conversation = await say(client, *history)
-        assert [(message["role"], message["content"]) for message in site.asked()] == [
+        assert [(message["role"], message["content"]) for message in site.server.asked()] == [
             (message["role"], message["content"]) for message in history
         ]
         conversations.add(conversation)
@@ -334,7 +319,7 @@ async def test_what_was_said_otherwise_becomes_another_branch_or_another_convers
     changed = [user("a tree"), assistant("something else"), user("left"), assistant(second), user("on")]
     _text, other = await say(client, *changed)
     assert other != conversation
-    assert site.asked() == changed
+    assert site.server.asked() == changed
     kept = await site.messages(other)
     assert [(message["role"], message["text"]) for message in kept[:-1]] == [
         (message["role"], message["content"]) for message in changed
@@ -358,7 +343,7 @@ async def test_what_is_not_stored_is_in_no_list_and_goes_after_its_reply(site: S
     told = [user("off the record"), assistant("Yes?"), user("forget this")]
     async with await site.server.socket() as socket:
         _text, conversation = await say(client, *told, store=False)
-        assert site.asked() == told
+        assert site.server.asked() == told
         _text, again = await say(client, *told, store=False)
         assert again != conversation, "nobody goes on in it"
         _text, stored = await say(client, user("on the record"))
@@ -408,7 +393,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"
         ({"temperature": 2.1}, "temperature", None),
         ({"top_p": 10**400}, "top_p", None),
         ({"max_completion_tokens": 0}, "max_completion_tokens", None),
-        ({"stream": "yes"}, "stream", None),
+        ({"stream": "yes"}, "stream", "invalid_type"),
         ({"n": 2}, "n", "unsupported_parameter"),
         ({"stop": ["END"]}, "stop", "unsupported_parameter"),
         ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
@@ -458,8 +443,8 @@ async def test_what_changes_nothing_is_taken(site: Site) -> None:
         top_p=1,
     )
     assert answer == "in\nparts"
-    assert site.asked()[0] == {"role": "system", "content": "Be kind."}
-    assert site.simulator.connections[-1].request["temperature"] == 0.5
+    assert site.server.asked()[0] == {"role": "system", "content": "Be kind."}
+    assert site.server.upstream.connections[-1].request["temperature"] == 0.5
 
 
 async def test_who_may_not_in_is_told_so_in_this_format(site: Site) -> None:

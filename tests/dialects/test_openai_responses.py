@@ -17,48 +17,27 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.script import FAULT_TEXT, THOUGHTS
 from tests.chat_server import ChatServer, server_events
+from tests.dialects.simulated_server import SimulatedServer, simulated_server
 from tests.node_client import run_script
 from tests.server_database import ServerDatabase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODELS = ["reasons", "echo", "tokens-3-0", "tokens-300-200", "tokens-3000-20", "fault-cut", "fault-429"]
-PROVIDERS = """
-[providers.simulated]
-kind = "openai_chat"
-base_url = "{url}"
-api_key = "env:SIMULATED_KEY"
-models = {models}
-retries = 0
-"""
 LONG = "".join(f"t{number:06} " for number in range(1, 301))
 SAID, THOUGHT = "".join(FAULT_TEXT), "".join(THOUGHTS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def upstream() -> AsyncIterator[OpenAIChatSimulator]:
-    simulator = OpenAIChatSimulator("simulated-key")
-    await simulator.start()
-    yield simulator
-    await simulator.aclose()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
-    tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase, upstream: OpenAIChatSimulator
-) -> AsyncIterator[ChatServer]:
-    environment = {"SIMULATED_KEY": "simulated-key", "CHAT_LOG_BYTES": "1500"}
-    server = ChatServer(tmp_path_factory.mktemp("responses"), environment)
-    server.prepare(prepared_database)
-    server.declare(PROVIDERS.format(url=upstream.url, models=json.dumps(MODELS)))
-    try:
+    tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase
+) -> AsyncIterator[SimulatedServer]:
+    directory = tmp_path_factory.mktemp("responses")
+    async with simulated_server(directory, prepared_database, MODELS, CHAT_LOG_BYTES="1500") as server:
         await server.start()
         yield server
-    finally:
-        server.close()
 
 
 async def client_of(server: ChatServer, user: str) -> AsyncOpenAI:
@@ -205,20 +184,20 @@ async def test_only_what_is_in_the_background_is_cancelled(client: AsyncOpenAI) 
 
 
 async def test_a_response_continues_another(
-    client: AsyncOpenAI, native: httpx.AsyncClient, upstream: OpenAIChatSimulator
+    server: SimulatedServer, client: AsyncOpenAI, native: httpx.AsyncClient
 ) -> None:
     first = await client.responses.create(model="tokens-3-0", input="one", instructions="Be brief.")
     second = await client.responses.create(
         model="echo", input=[{"role": "user", "content": "two"}], previous_response_id=first.id
     )
     assert second.previous_response_id == first.id
-    assert upstream.connections[-1].request["messages"] == [
+    assert server.asked() == [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": first.output_text},
         {"role": "user", "content": "two"},
     ], "instructions are not for the next response"
     other = await client.responses.create(model="echo", input="three", previous_response_id=first.id, store=False)
-    assert [turn["content"] for turn in upstream.connections[-1].request["messages"]][::2] == ["one", "three"]
+    assert [turn["content"] for turn in server.asked()][::2] == ["one", "three"]
     conversation, *_others = (await native.get("/conversations")).json()["items"]
     messages = (await native.get(f"/conversations/{conversation['id']}/messages")).json()["items"]
     assert [message["text"] for message in messages] == ["one", first.output_text, "two", "two"]

@@ -176,6 +176,21 @@ def test_every_event_is_one_that_the_official_types_know(
         assert (response.error.code, response.error.message) == ("rate_limit_exceeded", "It failed.")
 
 
+@given(replies, st.data())
+def test_a_stream_that_ends_before_its_reply_says_so_and_is_resumed_from_there(
+    pieces: list[Piece], data: st.DataObject
+) -> None:
+    log = entries(pieces)
+    encoder, told = ResponseEncoder(ASKED, "model"), data.draw(st.integers(0, len(log) - 1))
+    blocks = SSEDecoder().decode(b"".join(encoder.entry(entry) for entry in log[:told]) + encoder.cut())
+    *first, cut = [json.loads(block.data) for block in blocks]
+    known: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+    assert known.validate_python(cut, strict=True).type == "error"
+    rest = read(log, cut["sequence_number"])
+    assert deltas([*first, *rest], "output_text") == said(pieces, "message")
+    assert rest[-1]["type"] == "response.completed"
+
+
 def test_who_answers_in_the_place_of_another_is_named() -> None:
     log = entries(ALL)
     fallback = Note("fallback", {"provider": "other", "model": "stand-in", "asked": "provider"})

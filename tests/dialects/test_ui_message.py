@@ -15,9 +15,9 @@ from hypothesis import given, settings
 
 from chat.dialects.ui_message_encoder import UIMessageEncoder
 from chat.events import Entry
-from chat.simulators.openai_chat import OpenAIChatSimulator
 from chat.simulators.script import FAULT_TEXT, THOUGHTS
 from tests.chat_server import ChatServer, server_events
+from tests.dialects.simulated_server import SimulatedServer, simulated_server
 from tests.dialects.told_replies import START, ToldReply, told_replies
 from tests.node_client import run_script
 from tests.server_database import ServerDatabase
@@ -30,31 +30,16 @@ MODELS = {
     "failing": "fault-cut",
     "endless": "tokens-3000-20",
 }
-PROVIDERS = """
-[providers.simulated]
-kind = "openai_chat"
-base_url = "{url}"
-api_key = "env:SIMULATED_KEY"
-models = {models}
-retries = 0
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
     tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase
-) -> AsyncIterator[ChatServer]:
-    simulator = OpenAIChatSimulator("simulated-key")
-    await simulator.start()
-    server = ChatServer(tmp_path_factory.mktemp("ui"), {"SIMULATED_KEY": "simulated-key"})
-    server.declare(PROVIDERS.format(url=simulator.url, models=list(MODELS.values())))
-    try:
-        server.prepare(prepared_database)
+) -> AsyncIterator[SimulatedServer]:
+    directory = tmp_path_factory.mktemp("ui")
+    async with simulated_server(directory, prepared_database, MODELS.values()) as server:
         await server.start()
         yield server
-    finally:
-        server.close()
-        await simulator.aclose()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -202,6 +187,39 @@ async def test_a_key_of_ones_own_makes_one_of_two_requests_for_another_answer(se
         ]
         ids = [answer.headers["X-Generation-Id"] for answer in answers]
         assert ids[0] == ids[1] != ids[2]
+
+
+@MODULE
+async def test_a_chat_that_is_new_here_begins_with_what_its_client_has(server: SimulatedServer) -> None:
+    """Of another server's, or one that was deleted here."""
+    picture = {"id": "p", "role": "user", "parts": [{"type": "file", "url": "data:,"}, {"type": "text", "text": "Eve"}]}
+    thought = {"type": "reasoning", "text": "Hm."}
+    before = [message("How do I call you?", role="assistant"), picture, message("Hi Eve", role="assistant")]
+    before[-1]["parts"].insert(0, thought)
+    noise = [message("Be brief.", role="system"), message(" ", role="assistant"), {"role": "assistant"}]
+    noise += [message("\x00"), message("x" * 100_001)]
+    asked = body("moved", *before, *noise, message("Who am I?"))
+    async with await server.client() as client:
+        refused = await client.post("/ui/chat", json=asked | {"model": "none-such"})
+        assert refused.status_code == 422
+        assert (await client.get("/ui/chat/moved")).status_code == 404, "no conversation without a reply"
+        answer = await client.post("/ui/chat", json=asked)
+        assert [(turn["role"], turn["content"]) for turn in server.asked()] == [
+            ("system", "Be brief."),
+            ("user", "Eve"),
+            ("assistant", "Hi Eve"),
+            ("user", "Who am I?"),
+        ], "which begins with the user, as upstreams want it"
+        conversation = answer.headers["X-Conversation-Id"]
+        kept = (await client.get(f"/conversations/{conversation}/messages")).json()["items"]
+        assert [one["text"] for one in kept] == ["How do I call you?", "Eve", "Hi Eve", "Who am I?", tokens(3)]
+        assert [one["parent"] for one in kept] == [None, *(one["id"] for one in kept[:-1])]
+        shown = (await client.get(f"/conversations/{conversation}")).json()
+        assert (shown["title"], shown["message_count"]) == ("Eve", 5)
+        stored = (await client.get("/ui/chat/moved")).json()["messages"]
+        await client.post("/ui/chat", json=body("moved", *stored, message("And you?")))
+        assert [turn["content"] for turn in server.asked()][-2:] == [tokens(3), "And you?"]
+        assert (await client.get(f"/conversations/{conversation}")).json()["message_count"] == 7, "told once"
 
 
 @MODULE

@@ -13,6 +13,7 @@ import pytest
 from chat.models import Conversation, Message, User
 from tests.conftest import Server
 
+Json = dict[str, Any]
 Said = str | tuple[str, dict[str, Any]]
 
 OTHERS = ("stranger", "staff")
@@ -65,3 +66,10 @@ async def stored(user: User, title: str, *texts: str, **fields: Any) -> Conversa
         )
         parent = message.id
     return conversation
+
+
+async def imported(client: httpx.AsyncClient, document: Any, **headers: str) -> Json:
+    answer = await client.post("conversations/import", json=document, headers=headers)
+    assert answer.status_code == 201, answer.text
+    taken: Json = answer.json()
+    return taken

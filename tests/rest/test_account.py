@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -23,7 +25,7 @@ from chat.models import (
     User,
     Webhook,
 )
-from chat.services import account_deletion
+from chat.services import account_deletion, message_deletion
 from tests.chat_server import ChatServer
 from tests.conftest import PASSWORD, Server
 from tests.rest.conftest import say, stored
@@ -50,6 +52,18 @@ async def test_a_chosen_language_is_that_of_the_answers(owner: httpx.AsyncClient
     for wrong in ("xx", 5, ["en"], "en\x00", "x" * 500):
         refused = await owner.patch("me", json={"language": wrong})
         assert (refused.status_code, refused.json()["details"]["field"]) == (422, "language")
+
+
+async def test_refusals_are_in_the_language_that_was_chosen(owner: httpx.AsyncClient) -> None:
+    await owner.patch("me", json={"language": "zh-hans"})
+    refused = [
+        await owner.post("chat", json={"message": ""}),
+        await owner.post("conversations", json={"title": 5}, headers={"Idempotency-Key": "titled"}),
+        await owner.get("generations/unknown"),
+    ]
+    assert all("\u4e00" <= answer.json()["error"][0] <= "\u9fff" for answer in refused), refused
+    await owner.patch("me", json={"language": None})
+    assert (await owner.post("chat", json={"message": ""})).json()["error"] == "Please write a message."
 
 
 # All that there is
@@ -96,7 +110,7 @@ async def test_an_account_is_gone_with_all_that_it_had_and_nothing_of_others(
     owner: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(account_deletion, "BATCH_MESSAGES", 4)
+    monkeypatch.setattr(message_deletion, "BATCH_MESSAGES", 4)
     monkeypatch.setattr(account_deletion, "BATCH_CONVERSATIONS", 2)
     kept = await say(clients["stranger"], "mine stays")
     said = await say(owner, "a question")
@@ -197,7 +211,7 @@ async def test_a_key_may_look_but_neither_end_nor_take_out_nor_change_an_account
 def process(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prepared_database: ServerDatabase
 ) -> Iterator[ChatServer]:
-    server = ChatServer(tmp_path_factory.mktemp("account"), server=request.param)
+    server = ChatServer(tmp_path_factory.mktemp("account"), {"CHAT_STALL_SECONDS": "1"}, request.param)
     server.prepare(prepared_database)
     asyncio.run(server.start())
     yield server
@@ -216,6 +230,7 @@ async def test_a_deletion_ends_open_streams_and_an_export_comes_in_pieces(proces
         head = await owner.head("/me/export")
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["Content-Disposition"] == 'attachment; filename="chat-account.json"'
+        assert {"etag", "content-length"}.isdisjoint(head.headers)
         async with owner.stream("GET", "/me/export") as export:
             pieces = [piece async for piece in export.aiter_raw()]
         assert len(pieces) > 5
@@ -233,6 +248,26 @@ async def test_a_deletion_ends_open_streams_and_an_export_comes_in_pieces(proces
             stopped = await stranger.post(f"/generations/{other.headers['X-Generation-Id']}/stop")
             assert stopped.json()["finish_reason"] == "cancelled", "it had gone on"
             assert '"isFinal":true' in await _rest(theirs)
+
+
+@pytest.mark.parametrize("path", ["/me/export", "/conversations/{id}/export", "/conversations/{id}/messages"])
+async def test_who_takes_nothing_of_a_large_answer_is_dropped(process: ChatServer, path: str) -> None:
+    async with await process.client("stranger") as client:
+        line = [{"id": str(number), "parent": None, "role": "user", "text": "x" * 2_000_000} for number in range(4)]
+        body = {"format": "chat.export", "version": 1, "conversation": {}, "messages": line}
+        taken = await client.post("/conversations/import", json=body)
+        conversation = taken.json()["items"][0]["id"]
+        path = "/api/v1" + path.format(id=conversation)
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", process.port))
+            authorization = client.headers["Authorization"]
+            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {authorization}\r\n\r\n"
+            connection.sendall(head.encode())
+            hung_up = select.poll()
+            hung_up.register(connection, 0)  # a reset is told of in any case
+            assert await asyncio.to_thread(hung_up.poll, 20_000), "still connected"
+        assert (await client.delete(f"/conversations/{conversation}")).status_code == 204
 
 
 async def _rest(lines: AsyncIterator[str]) -> str:

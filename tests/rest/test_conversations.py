@@ -8,11 +8,23 @@ from typing import Any
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from chat.models import Feedback, User
+from chat.models import (
+    ApiKey,
+    ClientThread,
+    Conversation,
+    Feedback,
+    IdempotentAnswer,
+    Message,
+    SearchEntry,
+    User,
+    Webhook,
+    WebhookDelivery,
+)
+from chat.services import message_deletion
 from chat.services.conversations import _page
 from tests.conftest import Server
 from tests.rest.conftest import OTHERS, say, stored
@@ -146,3 +158,65 @@ async def test_staff_see_in_the_review_what_was_thought_of_an_answer(
     assert message in judged.content.decode()
     others = await sync_to_async(review.get)("/admin/chat/message/?feedback__value__exact=1")
     assert message not in others.content.decode()
+
+
+async def test_a_long_conversation_is_deleted_part_by_part_and_nobody_sees_the_rest(
+    users: dict[str, User], owner: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_deletion, "BATCH_MESSAGES", 4)
+    kept = await stored(users["owner"], "kept", "stays")
+    gone = await stored(users["owner"], "gone", *["goes"] * 11)
+    most, listed = 0, []
+    delete = message_deletion.delete_some
+
+    def counted(conversations: Any) -> bool:
+        nonlocal most
+        before = Message.objects.count()
+        listed.append({item.id for item in Conversation.objects.filter(stored=True)})
+        more = delete(conversations)
+        most = max(most, before - Message.objects.count())
+        return more
+
+    monkeypatch.setattr(message_deletion, "delete_some", counted)
+    assert (await owner.delete(f"conversations/{gone.id}")).status_code == 204
+    assert (most, await Message.objects.acount()) == (4, 1)
+    assert listed == [{kept.id, gone.id}, {kept.id}, {kept.id}]
+    assert (await owner.delete(f"conversations/{gone.id}")).status_code == 404
+    assert [item["id"] for item in (await owner.get("conversations")).json()["items"]] == [str(kept.id)]
+
+
+# While a new version is rolled out
+
+OLDER_TABLES = ("chat_generation", "chat_message", "chat_conversation", "chat_user")
+"""As a worker of the version before knows them, in the order in which it deletes their rows."""
+
+
+async def test_a_worker_that_knows_no_newer_table_deletes_an_account_and_what_others_have_added_goes_too(
+    users: dict[str, User], clients: dict[str, httpx.AsyncClient], owner: httpx.AsyncClient
+) -> None:
+    for client in (owner, clients["stranger"]):
+        said = await say(client, "a question")
+        await client.post(f"messages/{said['message']['id']}/feedback", json={"value": 1})
+        await client.get("search", params={"q": "question"})
+        await client.post("api-keys", json={"name": "k"})
+        await client.post("conversations", json={}, headers={"Idempotency-Key": "k"})
+    for name in ("owner", "stranger"):
+        conversation = await stored(users[name], "t")
+        await ClientThread.objects.acreate(user=users[name], format="ui", name="x", conversation=conversation)
+        hook = await Webhook.objects.acreate(user=users[name], url="https://example.com/", secret="s")
+        await WebhookDelivery.objects.acreate(webhook=hook, event="e", generation=hook.id, due_at=hook.created_at)
+    newer = (ApiKey, ClientThread, Feedback, IdempotentAnswer, SearchEntry, Webhook, WebhookDelivery)
+    before = [await model.objects.acount() for model in newer]  # type: ignore[attr-defined]
+    await sync_to_async(_deleted_by_an_older_worker)(users["owner"])
+    after = [await model.objects.acount() for model in newer]  # type: ignore[attr-defined]
+    assert [2 * count for count in after] == before
+    assert (await clients["stranger"].get("search", params={"q": "question"})).json()["items"]
+
+
+def _deleted_by_an_older_worker(user: User) -> None:
+    key = User._meta.pk.get_db_prep_value(user.id, connection)
+    of_user = "SELECT id FROM chat_conversation WHERE user_id = %s"
+    conditions = ("user_id = %s", f"conversation_id IN ({of_user})", "user_id = %s", "id = %s")
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table, condition in zip(OLDER_TABLES, conditions, strict=True):
+            cursor.execute(f"DELETE FROM {table} WHERE {condition}", [key])

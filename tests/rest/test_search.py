@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from chat import runtime
 from chat.models import Conversation, Message, User
-from chat.services import search_intake
+from chat.services import search_intake, search_words
 from chat.services.search_words import snippet, terms_of, words_of
 from tests.conftest import Server
 from tests.rest.conftest import OTHERS, say, stored
@@ -241,6 +242,37 @@ async def test_a_search_that_may_not_wait_says_that_there_is_more_and_the_next_g
             break
     assert found[0] < 9
     assert found[-1] == 9
+
+
+async def test_what_a_page_shows_has_a_bound_of_work_however_long_its_texts_and_its_query(
+    users: dict[str, User], owner: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filler = "many words of no use and ".join([""] * 4_000)
+    await stored(users["owner"], "", *[f"{filler} zebra {number}" for number in range(12)], "a zebra is near")
+    await search(owner, "zebra")
+    looked_at, compared = 0, 0
+
+    def tokens(text: str, start: int) -> Iterator[tuple[str, int, int]]:
+        nonlocal looked_at
+        for token in cut(text, start):
+            looked_at += 1
+            yield token
+
+    def stands(*line: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return compare(*line)
+
+    cut, compare = search_words._tokens, search_words._stands
+    monkeypatch.setattr(search_words, "_tokens", tokens)
+    monkeypatch.setattr(search_words, "_stands", stands)
+    hits = await search(owner, "zebra many words of no use and", limit=200)
+    assert len(hits) == 12
+    hits = await search(owner, "zebra", limit=200)
+    assert len(hits) == 13
+    assert [marked(hit) for hit in hits if marked(hit)].count(["zebra"]) in range(2, 6)
+    assert looked_at < 200_000, "of 300,000 words"
+    assert compared < 1_000
 
 
 @pytest.mark.parametrize("who", OTHERS)

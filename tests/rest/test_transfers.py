@@ -16,16 +16,15 @@ from hypothesis import strategies as st
 from chat import runtime
 from chat.errors import RequestError
 from chat.models import Conversation, Message, User
-from chat.services import imports
+from chat.services import imports, message_deletion
 from chat.services.chat_export import read_export
 from chat.services.chatgpt_export import read_chatgpt
 from chat.services.imported import parents_first
+from chat.services.unstored import Unstored
 from tests.conftest import Server
-from tests.rest.conftest import OTHERS, say, stored
+from tests.rest.conftest import OTHERS, Json, imported, say, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-Json = dict[str, Any]
 
 
 async def exported(client: httpx.AsyncClient, conversation: str) -> Json:
@@ -34,13 +33,6 @@ async def exported(client: httpx.AsyncClient, conversation: str) -> Json:
     assert answer.headers["Content-Type"] == "application/json"
     document: Json = answer.json()
     return document
-
-
-async def imported(client: httpx.AsyncClient, document: Any, **headers: str) -> Json:
-    answer = await client.post("conversations/import", json=document, headers=headers)
-    assert answer.status_code == 201, answer.text
-    taken: Json = answer.json()
-    return taken
 
 
 def without_ids(document: Json) -> Json:
@@ -249,69 +241,6 @@ def test_no_document_breaks_the_readers(value: Any) -> None:
             read()
 
 
-# ChatGPT
-
-
-def node(parent: str | None, role: str | None, parts: Any, time: float | None = None, **fields: Any) -> Json:
-    message = None if role is None else {
-        "author": {"role": role}, "content": {"content_type": "text", "parts": parts}, "create_time": time, **fields,
-    }  # fmt: skip
-    return {"message": message, "parent": parent, "children": []}
-
-
-CHATGPT = {
-    "title": "Plan 计划",
-    "create_time": 1700000000.25,
-    "update_time": 1700000100.5,
-    "is_archived": True,
-    "mapping": {
-        "root": node(None, None, None),
-        "system": node("root", "system", [""], 1700000000.0),
-        "q1": node("system", "user", ["How far is the moon?"], 1700000001.0),
-        "call": node("q1", "assistant", ["search()"], 1700000002.0, recipient="browser"),
-        "tool": node("call", "tool", ["a page"], 1700000003.0),
-        "a1": node("tool", "assistant", ["384,400 km"], 1700000004.0),
-        "a2": node("q1", "assistant", ["Far."], 1700000009.0),
-        "hidden": node(
-            "a1", "user", ["instructions"], 1700000005.0, metadata={"is_visually_hidden_from_conversation": True}
-        ),
-        "q2": node(
-            "hidden", "user",
-            [{"content_type": "image_asset_pointer", "asset_pointer": "file://1"}, "And this?"], 1700000006.0,
-        ),
-        "a3": node("q2", "assistant", ["Nice"], 1700000007.0),
-    },
-    "current_node": "a3",
-}  # fmt: skip
-
-
-async def test_chatgpts_export_is_read_as_its_reader_saw_it(owner: httpx.AsyncClient) -> None:
-    empty = {"title": "nothing", "mapping": {"r": node(None, None, None)}, "current_node": "r"}
-    taken = await imported(owner, [CHATGPT, empty])
-    [conversation] = taken["items"]
-    assert taken["skipped"] == 4
-    assert (conversation["title"], conversation["archived"]) == ("Plan 计划", True)
-    assert conversation["created_at"] == "2023-11-14T22:13:20.250Z"
-    messages = (await owner.get(f"conversations/{conversation['id']}/messages")).json()["items"]
-    texts = {message["id"]: message["text"] for message in messages}
-    tree = {(message["text"], texts.get(message["parent"])) for message in messages}
-    assert tree == {
-        ("How far is the moon?", None),
-        ("384,400 km", "How far is the moon?"),
-        ("Far.", "How far is the moon?"),
-        ("And this?", "384,400 km"),
-        ("Nice", "And this?"),
-    }
-    assert {(message["role"], message["status"]) for message in messages} == {
-        ("user", "completed"), ("assistant", "completed"),
-    }  # fmt: skip
-    markdown = (await owner.get(f"conversations/{conversation['id']}/export?format=markdown")).text
-    assert "Nice" in markdown, "the branch that was shown last, though another is newer"
-    assert "Far." not in markdown
-    single = await imported(owner, CHATGPT)
-    assert len(single["items"]) == 1
-
-
 # Markdown, and the names of files
 
 
@@ -397,6 +326,9 @@ async def test_an_import_that_breaks_off_shows_nothing(
     assert refused.status_code == 503
     assert (await owner.get("conversations")).json()["items"] == []
     assert (await owner.get("search", params={"q": "x"})).json()["items"] == []
+    monkeypatch.setattr(message_deletion, "BATCH_MESSAGES", 2)
+    await Unstored(runtime.current().database, 0.0).delete()
+    assert (await Conversation.objects.acount(), await Message.objects.acount()) == (0, 0)
     monkeypatch.setattr(imports, "_show", shows)
     [taken] = (await imported(owner, document(*line)))["items"]
     assert len((await exported(owner, taken["id"]))["messages"]) == 5

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import IntegrityError
@@ -58,6 +59,22 @@ async def test_only_the_guilty_one_fails(database: Database) -> None:
     assert isinstance(results[1], IntegrityError)
     assert results[2] == "two"
     assert await database.read(count) == 3
+
+
+async def test_who_refers_to_nothing_fails_alone_though_the_database_says_so_only_at_the_commit(
+    database: Database,
+) -> None:
+    def orphan() -> None:
+        now = datetime.now(UTC)
+        Conversation.objects.create(user_id=new_id(), created_at=now, updated_at=now)
+
+    patient = [asyncio.ensure_future(database.write_patiently(write)) for write in (partial(add, "one"), orphan)]
+    await asyncio.sleep(0)
+    results = await asyncio.gather(*patient, database.write(add, "two"), return_exceptions=True)
+    assert (results[0], results[2]) == ("one", "two")
+    assert isinstance(results[1], IntegrityError)
+    assert await database.read(count) == 2
+    assert await database.read(Conversation.objects.count) == 0
 
 
 async def test_a_patient_write_goes_with_the_next_one(database: Database) -> None:

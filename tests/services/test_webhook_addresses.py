@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from chat.errors import Forbidden, InvalidRequest
+from chat.services import webhook_addresses
 from chat.services.webhook_addresses import Destinations, is_public, parse_entry
 from chat.services.webhook_request import Attempt, Fault, Message, WebhookRequests
 from chat.services.webhook_signing import new_secret, signature_headers
@@ -51,6 +56,7 @@ REFUSED = [
     "http://hooks.example.com/",  # listed for TLS alone
     "https://hooks.example.com:8443/",
     "https://evil.example.com/",
+    "https://[::1%25.apps.example.com]/",  # an address, whatever its zone is called
     "https://apps.example.com/",  # the list has what is under it
     "https://badapps.example.com/",
     "https://hooks.example.com.evil.test/",
@@ -161,6 +167,23 @@ async def test_the_address_listed_with_another_port_opens_no_door(sink: WebhookS
     with pytest.raises(Exception, match="not on the public internet"):
         await attempt(sink, Names(["127.0.0.1"]), "http://127.0.0.1:1")
     assert sink.received == []
+
+
+async def test_a_name_server_that_hangs_keeps_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the threads that look after passwords, and whoever makes a webhook for a while."""
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_named: answer.wait(60) and [])
+    monkeypatch.setattr(webhook_addresses, "LOOKUP_SECONDS", 0.1)
+    destinations = Destinations(["hooks.test"])
+    lookups = [destinations.check_now(destinations.check("https://hooks.test/")) for _number in range(100)]
+    try:
+        async with asyncio.timeout(30):
+            *_nothing, name = await asyncio.gather(*lookups, asyncio.to_thread(threading.get_ident))
+        assert name != threading.get_ident()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(asyncio.to_thread(time.monotonic) for _number in range(100)))
+    finally:
+        answer.set()
 
 
 async def test_tls_is_checked_against_the_name(

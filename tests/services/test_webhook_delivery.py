@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -15,14 +16,16 @@ from django.db import connection, connections, transaction
 from chat.engine.memory_log import MemoryLog
 from chat.events import Status
 from chat.models import Conversation, Generation, Message, User, Webhook, WebhookDelivery
+from chat.services import webhook_delivery
 from chat.services.database import Database
 from chat.services.reaping import Reaper
 from chat.services.store import DatabaseStore
 from chat.services.webhook_addresses import Destinations
-from chat.services.webhook_delivery import USER_AT_ONCE, WebhookDeliveries, waiting
-from chat.services.webhook_events import EVENTS
+from chat.services.webhook_delivery import BROKEN_OFF, USER_AT_ONCE, WebhookDeliveries, waiting
+from chat.services.webhook_events import EVENTS, tell
 from chat.services.webhook_request import WebhookRequests
 from chat.services.webhook_signing import new_secret
+from chat.services.webhooks import Webhooks
 from tests.webhook_sink import WebhookSink
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,6 +144,15 @@ async def test_behind_the_last_attempt_it_is_given_up(sink: WebhookSink, worker:
     assert len(sink.received) == 3
 
 
+async def test_what_comes_to_no_end_is_given_up_too(sink: WebhookSink, worker: Worker) -> None:
+    """Workers have died in each of its attempts, or could not say how it ended."""
+    await in_database(make_due)(await in_database(webhook_of)("owner", sink.url), 1)
+    await WebhookDelivery.objects.aupdate(attempts=2 + BROKEN_OFF)
+    [row] = await until(worker(retry_seconds=[0]), 1)
+    assert (row.state, row.error) == ("given_up", "INTERRUPTED")
+    assert sink.received == []
+
+
 async def test_a_receiver_that_hangs_leaves_room_for_the_others(sink: WebhookSink, worker: Worker) -> None:
     slow = await in_database(webhook_of)("slow", sink.url)
     await in_database(make_due)(slow, 30)
@@ -172,6 +184,27 @@ async def test_the_reply_of_a_dead_worker_is_told_as_failed_by_whoever_ends_it(
     assert received.said["data"]["code"] == "INTERRUPTED"
 
 
+async def test_who_deletes_a_webhook_as_a_reply_ends_spoils_neither(sink: WebhookSink) -> None:
+    """Another worker does: else there is one thread that writes."""
+    webhook = await in_database(webhook_of)("owner", sink.url)
+    generation = await in_database(generation_of)(webhook.user)
+    webhooks, others = Webhooks(Database(), Destinations([sink.url]), None), Database()
+
+    def end_meanwhile(loop: asyncio.AbstractEventLoop) -> None:
+        user = Webhook._meta.get_field("user").get_db_prep_value(webhook.user_id, connections[others.alias])
+        tell(others.alias, user, str(generation.id), Status.COMPLETED, datetime.now(UTC))
+        loop.call_soon_threadsafe(told.set)
+        time.sleep(0.3)  # until the transaction ends, whoever deletes has to wait
+
+    told = asyncio.Event()
+    ending = asyncio.create_task(others.write(end_meanwhile, asyncio.get_running_loop()))
+    await told.wait()
+    await asyncio.gather(ending, webhooks.delete(webhook.user_id, str(webhook.id)))
+    assert not await Webhook.objects.aexists()
+    assert not await WebhookDelivery.objects.aexists()
+    await asyncio.gather(*(asyncio.to_thread(database.close) for database in (others, webhooks._database)))
+
+
 async def test_what_ended_long_ago_goes_and_what_waits_stays(sink: WebhookSink, worker: Worker) -> None:
     webhook = await in_database(webhook_of)("owner", sink.url)
     await in_database(make_due)(webhook, 2)
@@ -182,6 +215,17 @@ async def test_what_ended_long_ago_goes_and_what_waits_stays(sink: WebhookSink, 
     await asyncio.sleep(0.01)
     await worker(keep_seconds=0).forget_old()
     assert [row.id async for row in WebhookDelivery.objects.all()] == [other.id]
+
+
+async def test_however_many_are_old_all_of_them_go(
+    sink: WebhookSink, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_delivery, "FORGOTTEN_AT_ONCE", 2)
+    await in_database(make_due)(await in_database(webhook_of)("owner", sink.url), 5)
+    await WebhookDelivery.objects.aupdate(state="delivered", finished_at=datetime.now(UTC))
+    await asyncio.sleep(0.01)
+    await worker(keep_seconds=0).forget_old()
+    assert not await WebhookDelivery.objects.aexists()
 
 
 def test_what_is_due_is_looked_for_among_what_waits_alone() -> None:
