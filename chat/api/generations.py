@@ -121,7 +121,8 @@ def _header_key(request: HttpRequest) -> str | None:
 
 
 def _cursor(request: HttpRequest) -> int:
-    value = request.META.get("HTTP_LAST_EVENT_ID") or request.GET.get("after") or "0"
-    if not value.isascii() or not value.isdigit() or len(value) > 15:
+    """The header goes before. An empty one is none."""
+    values = [value for value in (request.META.get("HTTP_LAST_EVENT_ID"), *request.GET.getlist("after")) if value]
+    if not all(value.isascii() and value.isdigit() and len(value) <= 15 for value in values):
         raise InvalidRequest(_("The cursor is a whole number, 0 or more."), {"field": "after"}, status=422)
-    return int(value)
+    return int(values[0]) if values else 0

@@ -265,6 +265,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         reader, self._reader = self._reader, None
         if self._watch is not None:
             self._runtime.sign_outs.unwatch(self._watch)
+            self._watch = None  # which holds the socket in turn
         self._runtime.readers.close(reader)
         self._runtime.nudges.leave(self.identity.user, self._told)
         tasks = [task for task in (self._pump, self._telling) if task is not None]

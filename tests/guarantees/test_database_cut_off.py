@@ -71,7 +71,7 @@ async def test_a_socket_outlives_it_and_its_user_is_answered_again(server: ChatS
         await frame(socket, lambda found: found["type"] == "pong")
         await detour.cut()
         await until_ready(server, 503)
-        await until_logged(server, "a sign-in cannot be looked up")
+        await until_logged(server, "sign-ins cannot be looked up")
         await detour.mend()
         await until_ready(server, 200)
         # Who finds that a connection has been lost may be refused; a new one takes its place.

@@ -108,6 +108,10 @@ async def test_a_key_in_the_header_is_checked_also_where_the_body_has_one(client
 
 
 async def test_what_a_query_asks_for_is_checked_also_where_it_changes_nothing(client: httpx.AsyncClient) -> None:
+    reply = (await client.post("/api/v1/chat", json={"message": "Tea?"}, headers=RESPOND_ASYNC)).json()
+    events = f"/api/v1/generations/{reply['generation']}/events"
+    answer = await client.get(events, params={"after": "first"}, headers={"Last-Event-ID": "999"})
+    assert answer.status_code == 422
     response = (await client.post("/v1/responses", json={"model": MODEL, "input": "Tea?"})).json()
     answer = await client.get(f"/v1/responses/{response['id']}", params={"starting_after": "first"})
     assert answer.status_code == 400
